@@ -1,0 +1,31 @@
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.validators import validate_email
+from django.db import transaction
+
+from accounts.keys import Kind
+from accounts.models import APIKey, Customer, User
+
+
+class Command(BaseCommand):
+    help = "Issue a test key (or a live one) to a customer, made if needed; print only the key."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument("--live", action="store_true", help="a live key, which is billed")
+
+    def handle(self, *args: Any, email: str, live: bool, **options: Any) -> None:
+        try:
+            validate_email(email)
+        except ValidationError as error:
+            raise CommandError(f"{email!r} is not an e-mail address.") from error
+        _, key = issue(email, Kind.LIVE if live else Kind.TEST)
+        self.stdout.write(key)
+
+
+@transaction.atomic  # a customer is not left behind without the key he was made for
+def issue(email: str, kind: Kind) -> tuple[APIKey, str]:
+    user = User.objects.filter(email__iexact=email).first() or User.objects.create_user(email)
+    return APIKey.objects.issue(Customer.objects.of(user), kind, "create_key")

@@ -1,0 +1,18 @@
+"""How gunicorn serves; it reads this file by itself, and PORT and its address from the environment.
+
+The application is imported in each worker, after the fork (mnistapi/wsgi.py says why).
+"""
+
+import os
+
+from mnistapi.logs import LOGGING
+
+wsgi_app = "mnistapi.wsgi"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+worker_class = "gthread"
+threads = 4
+timeout = 30
+graceful_timeout = 30
+preload_app = False
+logconfig_dict = LOGGING
+control_socket_disable = True

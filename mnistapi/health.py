@@ -1,0 +1,52 @@
+"""What a platform asks a process: is it alive, and should it get traffic?"""
+
+from collections.abc import Callable
+
+from django.db import DatabaseError, InterfaceError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from model import serving
+
+
+class Health:
+    """Middleware: answers `/livez` and `/readyz` before anything else looks at the request.
+
+    It stands in front because a platform probes over plain HTTP with an address of its own as
+    the host, which the checks of host and HTTPS behind it rightly refuse.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/livez":
+            return JsonResponse({"alive": True})
+        if request.path == "/readyz":
+            return readiness()
+        return self.get_response(request)
+
+
+def readiness() -> JsonResponse:
+    """200 if a call would be answered; 503 that names what is missing."""
+    checks = {"database": database_is_reached(), "model": model_is_warm()}
+    ready = all(checks.values())
+    return JsonResponse({"ready": ready, **checks}, status=200 if ready else 503)
+
+
+def database_is_reached() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except (DatabaseError, InterfaceError):
+        # This middleware runs outside Django's request cycle, which would drop it.
+        connection.close()
+        return False
+    return True
+
+
+def model_is_warm() -> bool:
+    try:
+        serving.current()
+    except serving.NotLoaded:
+        return False
+    return True

@@ -1,0 +1,113 @@
+"""The one shape of every error: problem details (RFC 9457), one entry each in docs/errors.md."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse
+from django.utils.text import slugify
+from rest_framework import exceptions
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """What can go wrong, as clients know it: `code` is for programs, `title` for people."""
+
+    code: str
+    status: int
+    title: str
+
+    @property
+    def uri(self) -> str:
+        return f"{settings.PUBLIC_URL}/docs/errors/#{slugify(self.title)}"
+
+
+@dataclass
+class Problem(Exception):
+    """One thing that went wrong: what happened, and what the caller can do about it."""
+
+    type: ProblemType
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self, request_id: object) -> HttpResponse:
+        body = {
+            "type": self.type.uri,
+            "title": self.type.title,
+            "status": self.type.status,
+            "code": self.type.code,
+            "detail": self.detail,
+            "request_id": str(request_id),
+            "billed": False,
+        }
+        return HttpResponse(
+            json.dumps(body),
+            status=self.type.status,
+            content_type="application/problem+json",
+            headers=dict(self.headers),
+        )
+
+
+BAD_REQUEST = ProblemType("bad_request", 400, "Bad request")
+MALFORMED_JSON = ProblemType("malformed_json", 400, "Malformed JSON")
+KEY_IN_QUERY = ProblemType("key_in_query", 400, "Key in the query string")
+MISSING_KEY = ProblemType("missing_key", 401, "Missing API key")
+INVALID_KEY = ProblemType("invalid_key", 401, "Invalid API key")
+REVOKED_KEY = ProblemType("revoked_key", 401, "Revoked API key")
+EXPIRED_KEY = ProblemType("expired_key", 401, "Expired API key")
+FORBIDDEN = ProblemType("forbidden", 403, "Forbidden")
+NOT_FOUND = ProblemType("not_found", 404, "Not found")
+METHOD_NOT_ALLOWED = ProblemType("method_not_allowed", 405, "Method not allowed")
+LENGTH_REQUIRED = ProblemType("length_required", 411, "Length required")
+BODY_TOO_LARGE = ProblemType("body_too_large", 413, "Body too large")
+UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported_media_type", 415, "Unsupported media type")
+WRONG_SHAPE = ProblemType("wrong_shape", 422, "Wrong shape")
+NOT_A_NUMBER = ProblemType("not_a_number", 422, "Not a number")
+PIXEL_OUT_OF_RANGE = ProblemType("pixel_out_of_range", 422, "Pixel out of range")
+TOO_MANY_IMAGES = ProblemType("too_many_images", 422, "Too many images")
+UNKNOWN_FIELD = ProblemType("unknown_field", 422, "Unknown field")
+INVALID_INK = ProblemType("invalid_ink", 422, "Invalid ink")
+INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error")
+UNAVAILABLE = ProblemType("unavailable", 503, "Temporarily unavailable")
+
+PROBLEM_TYPES = [value for value in globals().values() if isinstance(value, ProblemType)]
+
+
+def internal_error() -> Problem:
+    return Problem(
+        INTERNAL_ERROR, "The fault is ours and is logged. Send the call again; it was not charged."
+    )
+
+
+def unavailable() -> Problem:
+    return Problem(
+        UNAVAILABLE,
+        "The service cannot reach its database at the moment. Send the call again in a second.",
+        {"Retry-After": "1"},
+    )
+
+
+def problem_from(error: Exception) -> Problem:
+    """Turn whatever a view of the API raised into the problem that its caller sees."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, (OperationalError, InterfaceError)):
+        log.error("database_unavailable", error=str(error).splitlines()[0])
+        return unavailable()
+    if isinstance(error, exceptions.MethodNotAllowed):
+        return Problem(METHOD_NOT_ALLOWED, str(error.detail))
+    if isinstance(error, exceptions.APIException):
+        return Problem(BAD_REQUEST, str(error.detail))
+    log.exception("internal_error", exc_info=error)
+    return internal_error()
+
+
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
+    """REST_FRAMEWORK's EXCEPTION_HANDLER."""
+    return problem_from(error).response(context["request"].id)

@@ -1,0 +1,58 @@
+"""The table of contents. `/livez` and `/readyz` are answered before it, by `mnistapi.health`."""
+
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from django.views.decorators.csrf import csrf_exempt
+from drf_spectacular.views import SpectacularJSONAPIView
+
+from accounts import views as accounts
+from mnistapi import documents
+from mnistapi.openapi import DocsView
+from predictions.views import BlogView, PredictionsView
+
+blog = BlogView.as_view()
+api = [
+    path("", blog),
+    path("v1/predictions", PredictionsView.as_view()),
+]
+
+
+@csrf_exempt  # as every call of the API: it is made with a key, never with a cookie
+def root(request: HttpRequest) -> HttpResponse:
+    """`POST /` is the blog post's API; everything else there is the front page."""
+    return blog(request) if request.method == "POST" else accounts.landing(request)
+
+
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+urlpatterns = [
+    path("", root, name="landing"),
+    *api,
+    # its documents
+    path("openapi.json", SpectacularJSONAPIView.as_view(patterns=api), name="openapi"),
+    path("docs/", DocsView.as_view(), name="docs"),
+    path("docs/errors/", documents.document, {"name": "errors"}, name="docs-errors"),
+    path(
+        "docs/preprocessing/",
+        documents.document,
+        {"name": "preprocessing"},
+        name="docs-preprocessing",
+    ),
+    # a customer's pages
+    path("accounts/confirm-email/", accounts.ConfirmEmail.as_view()),
+    path("accounts/", include("allauth.urls")),
+    path("dashboard/", accounts.dashboard, name="dashboard"),
+    path("dashboard/keys/", accounts.key_list, name="keys"),
+    path("dashboard/keys/new/", accounts.create_key, name="create-key"),
+    path("dashboard/keys/<int:pk>/rotate/", accounts.rotate_key, name="rotate-key"),
+    path("dashboard/keys/<int:pk>/revoke/", accounts.revoke_key, name="revoke-key"),
+    # the operator's
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "mnistapi.errors.bad_request"
+handler403 = "mnistapi.errors.forbidden"
+handler404 = "mnistapi.errors.not_found"
+handler500 = "mnistapi.errors.server_error"
