@@ -1,0 +1,101 @@
+"""The cast that every test file knows, and the two ways to reach the product."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from accounts.keys import Kind
+from accounts.models import APIKey, Customer, User
+from model import serving
+from tests.serving import Server, drop_database, new_database
+
+DIGIT = settings.BASE_DIR / "mnistapi" / "static" / "mnistapi" / "digit.json"
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Holder:
+    """A customer with a key: `key` is the text that he sends, `row` what is kept of it."""
+
+    customer: Customer
+    row: APIKey
+    key: str
+
+
+@pytest.fixture
+def holder(db: None) -> Callable[..., Holder]:
+    """Makes a customer of that e-mail, if he is new, and a key of that kind."""
+
+    def make(email: str, kind: Kind = Kind.TEST) -> Holder:
+        user = User.objects.filter(email=email).first()
+        if user is None:
+            user = User.objects.create_user(email, PASSWORD)
+            user.emailaddress_set.create(email=email, verified=True, primary=True)
+        customer = Customer.objects.of(user)
+        return Holder(customer, *APIKey.objects.issue(customer, kind, "a key"))
+
+    return make
+
+
+@pytest.fixture
+def owner(holder: Callable[..., Holder]) -> Holder:
+    return holder("owner@example.com")
+
+
+@pytest.fixture
+def stranger(holder: Callable[..., Holder]) -> Holder:
+    return holder("stranger@example.com")
+
+
+@pytest.fixture
+def revoked(holder: Callable[..., Holder]) -> Holder:
+    """The owner's other key, which is revoked."""
+    revoked = holder("owner@example.com")
+    revoked.row.revoke()
+    return revoked
+
+
+@pytest.fixture(scope="session")
+def release() -> str:
+    """The released model, warm in this process."""
+    serving.load("softmax-1")
+    return serving.current().name
+
+
+@pytest.fixture
+def call(release: str, owner: Holder, client: Client) -> Callable[..., Any]:
+    """POST to the API, in this process: `call(body)`, with the owner's key."""
+
+    def post(
+        body: object, path: str = "/v1/predictions", key: str = owner.key, **extra: Any
+    ) -> Any:
+        extra.setdefault("content_type", "application/json")
+        headers = {"Authorization": f"Bearer {key}", **extra.pop("headers", {})}
+        client.raise_request_exception = False
+        return client.post(path, body, headers=headers, **extra)
+
+    return post
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The product as it runs, one for all tests; its database is its own."""
+    here = os.environ["DATABASE_URL"]
+    url = new_database(here)
+    server = Server(url, tmp_path_factory.mktemp("server"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        drop_database(here, url)
+
+
+@pytest.fixture(scope="session")
+def server_key(server: Server) -> str:
+    """A test key of a customer of the running server."""
+    return server.manage("create_key", "owner@example.com")

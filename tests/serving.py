@@ -1,0 +1,167 @@
+"""The product as it runs: gunicorn, TensorFlow and PostgreSQL, reached over HTTP."""
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg2
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60
+
+
+@dataclass
+class Answer:
+    """What came back: `body` is read as JSON where it is JSON."""
+
+    status: int
+    headers: Any
+    raw: bytes
+
+    @property
+    def body(self) -> Any:
+        return orjson.loads(self.raw)
+
+
+@dataclass
+class Server:
+    """gunicorn on a free port of 127.0.0.1, with the database and a folder of its own."""
+
+    database_url: str
+    folder: Path
+    extra: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=lambda: free_port())
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def mail(self) -> Path:
+        """The folder in which each e-mail is a file."""
+        return self.folder / "mail"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        self.mail.mkdir(exist_ok=True)
+        return {
+            **os.environ,
+            "DATABASE_URL": self.database_url,
+            "PUBLIC_URL": self.url,
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "SECRET_KEY": "k" * 64,
+            "API_KEY_PEPPER": "1:" + "p" * 64,
+            "EMAIL_URL": f"filemail://{self.mail}",
+            "WEB_CONCURRENCY": "2",
+            **self.extra,
+        }
+
+    def start(self) -> "Server":
+        self.manage("migrate", "--verbosity=0")
+        self.manage("createcachetable", "--verbosity=0")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [Path(sys.executable).with_name("gunicorn"), "--bind", f"127.0.0.1:{self.port}"],
+                cwd=ROOT,
+                env=self.environment,
+                stderr=log,
+            )
+        self.wait_until_ready()
+        return self
+
+    def stop(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(timeout=40)
+
+    def manage(self, *arguments: str) -> str:
+        """Run a command of manage.py in the environment of the server; give what it printed."""
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if self.get("/readyz").status == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"not ready in {START_SECONDS} s:\n{self.log.read_text()}")
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+        return self.send("GET", path, None, headers or {})
+
+    def post(self, path: str, body: object, key: str, **headers: str) -> Answer:
+        """POST as JSON, or bytes as they are."""
+        raw = body if isinstance(body, bytes) else orjson.dumps(body)
+        sent = {"Content-Type": "application/json", "Authorization": f"Bearer {key}", **headers}
+        return self.send("POST", path, raw, sent)
+
+    def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        request = urllib.request.Request(self.url + path, body, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=40) as response:
+                return Answer(response.status, response.headers, response.read())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, error.read())
+
+    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the database, past the product."""
+        connection = psycopg2.connect(self.database_url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(query, parameters)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def worker_pids(self) -> list[int]:
+        assert self.process
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def new_database(url: str) -> str:
+    """An empty database beside the one at `url`; gives its URL."""
+    name = f"test_{secrets.token_hex(6)}"
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    connection.close()
+    head, _, query = url.partition("?")
+    return f"{head.rpartition('/')[0]}/{name}?{query}"
+
+
+def drop_database(url: str, named: str) -> None:
+    """Drop the database that `named` is the URL of."""
+    name = named.partition("?")[0].rpartition("/")[2]
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    connection.close()

@@ -1,0 +1,57 @@
+import os
+import subprocess
+import sys
+
+import pytest
+from django.conf import settings
+
+PRODUCTION = {
+    "DATABASE_URL": "postgres://user:password@database.example:5432/mnistapi",
+    "SECRET_KEY": "Zk3" * 20 + "-production",
+    "API_KEY_PEPPER": "1:" + "a1" * 32,
+    "ALLOWED_HOSTS": "api.example.com",
+    "PUBLIC_URL": "https://api.example.com",
+    "EMAIL_URL": "smtp+tls://user:password@mail.example:587",
+}
+
+
+def manage(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    known = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=settings.BASE_DIR,
+        env=known | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_production_settings_pass_the_deployment_check() -> None:
+    result = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "PUBLIC_URL"])
+def test_production_does_not_start_without_a_setting_and_says_which(name: str) -> None:
+    result = manage("check", **{**PRODUCTION, name: ""})
+    assert result.returncode != 0
+    assert f"Set {name} in the environment" in result.stderr
+
+
+def test_all_missing_settings_are_named_at_once() -> None:
+    result = manage("check", DATABASE_URL=PRODUCTION["DATABASE_URL"])
+    assert "Set SECRET_KEY, API_KEY_PEPPER, ALLOWED_HOSTS, PUBLIC_URL" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUBLIC_URL", "api.example.com"),
+        ("API_KEY_PEPPER", "short"),
+        ("CALL_RETENTION_MONTHS", "x"),
+    ],
+)
+def test_a_setting_of_another_form_stops_the_start(name: str, value: str) -> None:
+    result = manage("check", **{**PRODUCTION, name: value})
+    assert result.returncode != 0
+    assert PRODUCTION["SECRET_KEY"] not in result.stderr
