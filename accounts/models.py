@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, BaseUserManager
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -159,11 +159,11 @@ class APIKey(models.Model):
 
     def rotate(self, overlap: timedelta) -> tuple["APIKey", str]:
         """Issue a successor of the same name, kind and expiry; this key dies after `overlap`."""
-        successor, key = APIKey.objects.issue(
-            self.customer, Kind(self.kind), self.name, self.expires_at
-        )
         end = timezone.now() + overlap
-        APIKey.objects.filter(pk=self.pk).filter(Q(expires_at=None) | Q(expires_at__gt=end)).update(
-            expires_at=end
-        )
-        return successor, key
+        with transaction.atomic():  # never a successor beside a key that lives on
+            issued: tuple[APIKey, str] = APIKey.objects.issue(
+                self.customer, Kind(self.kind), self.name, self.expires_at
+            )
+            lives_longer = Q(expires_at=None) | Q(expires_at__gt=end)
+            APIKey.objects.filter(lives_longer, pk=self.pk).update(expires_at=end)
+        return issued

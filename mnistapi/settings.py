@@ -109,6 +109,8 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "mnistapi_cache",
+        # Above this, entries are culled at random, and with them what was counted.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
 
@@ -137,6 +139,8 @@ ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# HTTPS ends at a proxy, which names the client; sign-in attempts are counted by address.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if HTTPS else 0
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
