@@ -41,6 +41,7 @@ API_KEY_PEPPERS = Peppers.parse(env.str("API_KEY_PEPPER"))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 PUBLIC_URL = env.str("PUBLIC_URL").rstrip("/")
 MODEL_RELEASE = env.str("MODEL_RELEASE", default="softmax-1")
+MODEL_RUNTIME = env.str("MODEL_RUNTIME", default="tensorflow")
 CALL_RETENTION_MONTHS = env.int("CALL_RETENTION_MONTHS", default=13)
 
 DEBUG = False
@@ -115,10 +116,7 @@ CACHES = {
 }
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
-]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -138,6 +136,7 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
+ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 15 * 60
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 # HTTPS ends at a proxy, which names the client; sign-in attempts are counted by address.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if HTTPS else 0

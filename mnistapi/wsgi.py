@@ -14,4 +14,4 @@ from model import serving
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnistapi.settings")
 
 application = get_wsgi_application()
-serving.load(settings.MODEL_RELEASE)
+serving.load(settings.MODEL_RELEASE, settings.MODEL_RUNTIME)

@@ -10,17 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.network import DIGITS, PIXELS, SoftmaxRegression
+from model.serving import ReleaseUnusable, check_images, release_folder
 from model.tf import tf
-
-RELEASES = Path(__file__).parent / "releases"
-
-
-class ReleaseNotFound(Exception):
-    """No release has that name, and no folder that path."""
-
-
-class ReleaseUnusable(Exception):
-    """The folder is there, but not one checkpoint of this network in it."""
 
 
 class RestoredRelease:
@@ -28,17 +19,13 @@ class RestoredRelease:
 
     def __init__(self, name: str, network: SoftmaxRegression) -> None:
         self.name = name
-        self._network = network  # keeps the variables alive, which the function only refers to
-        self._probabilities = network.probabilities.get_concrete_function()
+        self.network = network  # keeps the variables alive, which the function only refers to
+        self.probabilities = network.probabilities.get_concrete_function()
 
     def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities [n, 10] of float32 images [n, 28, 28, 1] in 0..1, paper = 0 and ink = 1.
-
-        Raises ValueError for another shape or type; the range is for the caller to see to.
-        """
-        if images.shape[1:] != (28, 28, 1) or images.dtype != np.float32:
-            raise ValueError(f"not float32 [n, 28, 28, 1]: {images.dtype} {list(images.shape)}")
-        probabilities: NDArray[np.float32] = self._probabilities(tf.constant(images)).numpy()
+        """As `serving.Release` has it."""
+        check_images(images)
+        probabilities: NDArray[np.float32] = self.probabilities(tf.constant(images)).numpy()
         return probabilities
 
 
@@ -52,20 +39,6 @@ def restore(release: str) -> RestoredRelease:
     if not np.isfinite(restored.predict(np.zeros([1, 28, 28, 1], np.float32))).all():
         raise ReleaseUnusable(f"{folder}: its weights are not all finite")
     return restored
-
-
-def release_folder(release: str) -> Path:
-    """The folder of a release: its name under model/releases, or the path of a folder.
-
-    Raises ReleaseNotFound. Any folder will do: pass what an operator wrote, not what a caller sent.
-    """
-    named = {folder.name: folder for folder in RELEASES.glob("*/")}
-    if release in named:
-        return named[release]
-    if release and Path(release).is_dir():
-        return Path(release).resolve()
-    known = ", ".join(sorted(named)) or "none"
-    raise ReleaseNotFound(f"{release!r} is no release (there is: {known}) and no folder")
 
 
 def weights(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

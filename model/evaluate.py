@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("release", help="a name under model/releases, or a folder")
     release = parser.parse_args().release
     try:
-        print(report(checkpoints.release_folder(release).name, accuracy(release)))
-    except (checkpoints.ReleaseNotFound, checkpoints.ReleaseUnusable, data.DataMissing) as error:
+        print(report(serving.release_folder(release).name, accuracy(release)))
+    except (serving.ReleaseNotFound, serving.ReleaseUnusable, data.DataMissing) as error:
         parser.error(str(error))
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model import checkpoints, data
+from model import checkpoints, data, serving
 from model.data import Digits, Mnist
 from model.evaluate import measure, report
+from model.export import export
 from model.network import PIXELS, TrainingGraph, training_graph
 from model.tf import tf
 
@@ -76,7 +77,9 @@ def flat(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return data.scaled(images).reshape(-1, PIXELS)
 
 
-def card(name: str, mnist: Mnist, steps: int, chosen: str, accuracy: float) -> dict[str, Any]:
+def card(
+    name: str, mnist: Mnist, steps: int, chosen: str, accuracy: float, difference: float
+) -> dict[str, Any]:
     return {
         "name": name,
         "network": "softmax regression: softmax(xW + b), W 784 x 10, b 10; x = byte / 255, ink = 1",
@@ -89,6 +92,7 @@ def card(name: str, mnist: Mnist, steps: int, chosen: str, accuracy: float) -> d
         "batch_size": BATCH,
         "learning_rate": LEARNING_RATE,
         "test_accuracy": accuracy,
+        "litert_differs_at_most": difference,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": {
             "python": platform.python_version(),
@@ -99,7 +103,7 @@ def card(name: str, mnist: Mnist, steps: int, chosen: str, accuracy: float) -> d
 
 
 def make_release(mnist: Mnist, folder: Path, steps: int | None) -> str:
-    """Train, save, measure what was saved, write the card; returns the measurement in words."""
+    """Train, save, measure what was saved, export it, write the card; gives the measurement."""
     chosen = "by hand"
     if steps is None:
         curve = choose_steps(mnist.train)
@@ -110,14 +114,15 @@ def make_release(mnist: Mnist, folder: Path, steps: int | None) -> str:
         )
     train_and_save(mnist.train, steps, folder)
     result = measure(checkpoints.restore(str(folder)), mnist.test)
-    about = card(folder.name, mnist, steps, chosen, result.share)
+    difference = export(folder, mnist.test)
+    about = card(folder.name, mnist, steps, chosen, result.share, difference)
     (folder / "card.json").write_text(json.dumps(about, indent=2) + "\n")
     return report(folder.name, result)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
-    parser.add_argument("--output", type=Path, default=checkpoints.RELEASES / "softmax-1")
+    parser.add_argument("--output", type=Path, default=serving.RELEASES / "softmax-1")
     parser.add_argument("--steps", type=int, help="instead of choosing their number")
     options = parser.parse_args()
     try:

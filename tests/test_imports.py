@@ -25,7 +25,11 @@ TIES = {
     "mnistapi/wsgi.py": {"model"},
     "mnistapi/health.py": {"model"},
 }
-ONLY_IN = {"tensorflow": "model/tf.py", "stripe": "billing/stripe_gateway.py"}
+ONLY_IN = {
+    "tensorflow": "model/tf.py",
+    "ai_edge_litert": "model/litert.py",
+    "stripe": "billing/stripe_gateway.py",
+}
 
 
 def modules(room: str) -> list[Path]:

@@ -86,7 +86,7 @@ def test_the_checkpoint_file_is_not_trusted(tmp_path: Path, w: Floats, b: Floats
 
 
 def test_an_unknown_release_is_not_found() -> None:
-    with pytest.raises(checkpoints.ReleaseNotFound, match=r"'no-such'.*softmax-1"):
+    with pytest.raises(serving.ReleaseNotFound, match=r"'no-such'.*softmax-1"):
         checkpoints.restore("no-such")
 
 
@@ -95,45 +95,45 @@ def test_what_is_neither_a_name_nor_a_folder_is_not_found(
     release: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(checkpoints.ReleaseNotFound):
-        checkpoints.release_folder(release)
+    with pytest.raises(serving.ReleaseNotFound):
+        serving.release_folder(release)
 
 
 def test_a_release_may_be_a_relative_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert checkpoints.release_folder(".") == tmp_path.resolve()
+    assert serving.release_folder(".") == tmp_path.resolve()
 
 
 def test_a_folder_without_a_checkpoint_is_unusable(tmp_path: Path) -> None:
-    with pytest.raises(checkpoints.ReleaseUnusable, match=r"one checkpoint .* there are 0"):
+    with pytest.raises(serving.ReleaseUnusable, match=r"one checkpoint .* there are 0"):
         checkpoints.restore(str(tmp_path))
 
 
 def test_two_checkpoints_in_a_folder_are_unusable(tmp_path: Path, w: Floats, b: Floats) -> None:
     folder = save(tmp_path, W=w, b=b)
     shutil.copy(tmp_path / "trained.ckpt.index", tmp_path / "older.ckpt.index")
-    with pytest.raises(checkpoints.ReleaseUnusable, match=r"one checkpoint .* there are 2"):
+    with pytest.raises(serving.ReleaseUnusable, match=r"one checkpoint .* there are 2"):
         checkpoints.restore(folder)
 
 
 def test_variables_of_other_shapes_are_unusable(tmp_path: Path, w: Floats, b: Floats) -> None:
     folder = save(tmp_path, W=w[:, :9], b=b[:9])
-    with pytest.raises(checkpoints.ReleaseUnusable, match=r"shape \[784, 10\]"):
+    with pytest.raises(serving.ReleaseUnusable, match=r"shape \[784, 10\]"):
         checkpoints.restore(folder)
 
 
 def test_two_variables_of_one_shape_are_unusable(tmp_path: Path, w: Floats, b: Floats) -> None:
     folder = save(tmp_path, W=w, b=b, b__Momentum=b)
-    with pytest.raises(checkpoints.ReleaseUnusable, match=r"shape \[10\]"):
+    with pytest.raises(serving.ReleaseUnusable, match=r"shape \[10\]"):
         checkpoints.restore(folder)
 
 
 def test_weights_that_are_not_numbers_are_unusable(tmp_path: Path, w: Floats, b: Floats) -> None:
     w[0, 0] = np.nan
     folder = save(tmp_path, W=w, b=b)
-    with pytest.raises(checkpoints.ReleaseUnusable, match="finite"):
+    with pytest.raises(serving.ReleaseUnusable, match="finite"):
         checkpoints.restore(folder)
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_checkpoint_is_unusable(
         damaged.unlink()
     else:
         damaged.write_bytes(damaged.read_bytes()[:kept])
-    with pytest.raises(checkpoints.ReleaseUnusable, match=re.escape(folder)):
+    with pytest.raises(serving.ReleaseUnusable, match=re.escape(folder)):
         checkpoints.restore(folder)
 
 
@@ -193,7 +193,7 @@ def test_a_second_load_replaces_the_first(tmp_path: Path, w: Floats, b: Floats) 
 
 def test_a_load_that_fails_leaves_the_current_release() -> None:
     serving.load("softmax-1")
-    with pytest.raises(checkpoints.ReleaseNotFound):
+    with pytest.raises(serving.ReleaseNotFound):
         serving.load("no-such")
     assert serving.current().name == "softmax-1"
 
@@ -221,10 +221,10 @@ def test_a_failing_import_still_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_release_in_the_repository_names_no_folder_of_its_maker() -> None:
     absolute = re.compile(rb"(?<![\w.@:])/(?:[\w.@-]{2,}/)+[\w.@-]{2,}|[A-Z]:\\\w")
-    for file in (checkpoints.RELEASES / "softmax-1").iterdir():
+    for file in (serving.RELEASES / "softmax-1").iterdir():
         assert not absolute.findall(file.read_bytes()), file
 
 
 def test_the_card_names_its_release() -> None:
-    for folder in checkpoints.RELEASES.glob("*/"):
+    for folder in serving.RELEASES.glob("*/"):
         assert json.loads((folder / "card.json").read_text())["name"] == folder.name
