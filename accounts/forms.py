@@ -1,10 +1,14 @@
-"""What a customer can ask of his keys."""
+"""What a newcomer is asked, and what a customer can ask of his keys."""
 
 from datetime import timedelta
 
+from allauth.account.forms import SignupForm
 from django import forms
+from django.contrib.auth.hashers import make_password
+from django.http import HttpRequest, HttpResponse
 
 from accounts.keys import Kind
+from accounts.models import User
 
 LIFETIMES = {"": None, "30": timedelta(days=30), "90": timedelta(days=90), "365": timedelta(365)}
 OVERLAPS = {
@@ -13,6 +17,17 @@ OVERLAPS = {
     "24": timedelta(hours=24),
     "168": timedelta(hours=168),
 }
+
+
+class SignUpForm(SignupForm):  # type: ignore[misc]
+    """An address that has an account is answered like a new one, in the same time."""
+
+    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
+        if self.account_already_exists:
+            # A new account takes most of its time to hash the password.
+            make_password(self.cleaned_data["password1"])
+        saved: tuple[User | None, HttpResponse | None] = super().try_save(request)
+        return saved
 
 
 class NewKeyForm(forms.Form):

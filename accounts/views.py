@@ -8,10 +8,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import cast
 
-from allauth.account.views import ConfirmEmailVerificationCodeView
+from allauth.account.views import ConfirmEmailVerificationCodeView, SignupView
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -19,11 +20,15 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from accounts.forms import NewKeyForm, RotateForm
+from accounts.forms import NewKeyForm, RotateForm, SignUpForm
 from accounts.keys import Kind
 from accounts.models import APIKey, Customer, User
 
 MAX_ACTIVE_KEYS = 50
+
+
+class SignUp(SignupView):  # type: ignore[misc]
+    form_class = SignUpForm
 
 
 class ConfirmEmail(ConfirmEmailVerificationCodeView):  # type: ignore[misc]
@@ -94,12 +99,20 @@ def post_to_keys(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
     return wrapped
 
 
+def refuse_too_many(customer: Customer, form: Form) -> None:
+    """Runs in a transaction: of two forms sent at once, the second sees the key of the first."""
+    Customer.objects.select_for_update().get(pk=customer.pk)
+    if customer.keys.active().count() >= MAX_ACTIVE_KEYS:
+        form.add_error(None, f"{MAX_ACTIVE_KEYS} keys are active. Revoke one that is not in use.")
+
+
 @post_to_keys
+@transaction.atomic
 def create_key(request: HttpRequest) -> HttpResponse:
     customer = customer_of(request)
     form = NewKeyForm(request.POST, live_allowed=customer.email_is_confirmed)
-    if form.is_valid() and customer.keys.active().count() >= MAX_ACTIVE_KEYS:
-        form.add_error(None, f"{MAX_ACTIVE_KEYS} keys are active. Revoke one that is not in use.")
+    if form.is_valid():
+        refuse_too_many(customer, form)
     if not form.is_valid():
         return key_page(request, customer, form=form, status=422)
     lifetime = form.cleaned_data["lifetime"]
@@ -111,9 +124,12 @@ def create_key(request: HttpRequest) -> HttpResponse:
 
 
 @post_to_keys
+@transaction.atomic
 def rotate_key(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(customer_of(request).keys.active(), pk=pk)
     form = RotateForm(request.POST)
+    if form.is_valid() and form.cleaned_data["overlap"]:
+        refuse_too_many(row.customer, form)
     if not form.is_valid():
         return key_page(request, row.customer, rotate_form=form, status=422)
     successor, key = row.rotate(form.cleaned_data["overlap"])

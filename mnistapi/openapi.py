@@ -41,6 +41,16 @@ PROBLEM: dict[str, Any] = {
 }
 
 
+def closed(**properties: Any) -> dict[str, Any]:
+    """An object that has all of these properties and no others."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(properties),
+        "properties": properties,
+    }
+
+
 def problem_responses(*statuses: int) -> dict[tuple[int, str], Any]:
     """The refusals of an endpoint, in the form that `extend_schema` takes."""
     return {(status, "application/problem+json"): PROBLEM for status in statuses}

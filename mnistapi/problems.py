@@ -73,6 +73,7 @@ PIXEL_OUT_OF_RANGE = ProblemType("pixel_out_of_range", 422, "Pixel out of range"
 TOO_MANY_IMAGES = ProblemType("too_many_images", 422, "Too many images")
 UNKNOWN_FIELD = ProblemType("unknown_field", 422, "Unknown field")
 INVALID_INK = ProblemType("invalid_ink", 422, "Invalid ink")
+INVALID_PERIOD = ProblemType("invalid_period", 422, "Invalid period")
 INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error")
 UNAVAILABLE = ProblemType("unavailable", 503, "Temporarily unavailable")
 

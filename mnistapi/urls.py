@@ -8,6 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from accounts import views as accounts
+from billing.views import AccountView, UsageView, usage_page
 from mnistapi import documents
 from mnistapi.openapi import DocsView
 from predictions.views import BlogView, PredictionsView
@@ -16,6 +17,8 @@ blog = BlogView.as_view()
 api = [
     path("", blog),
     path("v1/predictions", PredictionsView.as_view()),
+    path("v1/account", AccountView.as_view()),
+    path("v1/usage", UsageView.as_view()),
 ]
 
 
@@ -41,6 +44,7 @@ urlpatterns = [
         name="docs-preprocessing",
     ),
     # a customer's pages
+    path("accounts/signup/", accounts.SignUp.as_view()),
     path("accounts/confirm-email/", accounts.ConfirmEmail.as_view()),
     path("accounts/", include("allauth.urls")),
     path("dashboard/", accounts.dashboard, name="dashboard"),
@@ -48,6 +52,7 @@ urlpatterns = [
     path("dashboard/keys/new/", accounts.create_key, name="create-key"),
     path("dashboard/keys/<int:pk>/rotate/", accounts.rotate_key, name="rotate-key"),
     path("dashboard/keys/<int:pk>/revoke/", accounts.revoke_key, name="revoke-key"),
+    path("dashboard/usage/", usage_page, name="usage"),
     # the operator's
     path("admin/", admin.site.urls),
 ]

@@ -4,7 +4,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample
 
-from mnistapi.openapi import problem_responses
+from mnistapi.openapi import closed, problem_responses
 from predictions.images import INKS, MAX_IMAGES, PIXELS, SIDE
 
 REFUSALS = problem_responses(400, 401, 405, 411, 413, 415, 422, 500, 503)
@@ -25,14 +25,9 @@ PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
 PROBABILITIES = {"type": "array", "items": PROBABILITY, "minItems": 10, "maxItems": 10}
 
 
-def closed(required: list[str], **properties: Any) -> dict[str, Any]:
-    """An object that has these properties and no others."""
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": required,
-        "properties": properties,
-    }
+def sent(field: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """An object with the images in that field, and maybe their ink."""
+    return closed(**{field: schema}) | {"properties": {field: schema, "ink": INK}}
 
 
 BODY = {
@@ -40,26 +35,23 @@ BODY = {
         FLAT,
         ROWS,
         IMAGES,
-        closed(["image"], image=IMAGE, ink=INK),
-        closed(["images"], images={"oneOf": [FLAT, ROWS, IMAGES]}, ink=INK),
+        sent("image", IMAGE),
+        sent("images", {"oneOf": [FLAT, ROWS, IMAGES]}),
     ]
 }
 
 PREDICTION = closed(
-    ["digit", "confidence", "probabilities"],
     digit={"type": "integer", "minimum": 0, "maximum": 9},
     confidence=PROBABILITY,
     probabilities=PROBABILITIES,
 )
 USAGE = closed(
-    ["units", "livemode", "period", "period_units"],
     units={"type": "integer", "description": "Images answered, one unit each."},
     livemode={"type": "boolean", "description": "False for a test key, which is never billed."},
     period={"type": "string", "examples": ["2026-11"], "description": "The month, in UTC."},
     period_units={"type": "integer", "description": "Units of the month so far, in this mode."},
 )
 ANSWER = closed(
-    ["id", "release", "predictions", "usage"],
     id={"type": "string", "format": "uuid", "description": "Also in `X-Request-Id`."},
     release={"type": "string", "description": "The release of the model that answered."},
     predictions={"type": "array", "items": PREDICTION},

@@ -65,7 +65,7 @@ class Server:
             "ALLOWED_HOSTS": "127.0.0.1",
             "SECRET_KEY": "k" * 64,
             "API_KEY_PEPPER": "1:" + "p" * 64,
-            "EMAIL_URL": f"filemail://{self.mail}",
+            "EMAIL_URL": f"filemail:///{self.mail}",
             "WEB_CONCURRENCY": "2",
             **self.extra,
         }

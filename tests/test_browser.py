@@ -1,0 +1,288 @@
+"""A person, a browser and the product as it runs."""
+
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright._impl._driver import compute_driver_executable
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+
+from tests.pages import CODE, KEY
+from tests.serving import Server
+
+CHROMIUM = "/usr/bin/chromium"
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NODE = compute_driver_executable()[0]
+PASSWORD = "correct horse battery"
+OPEN_PAGES = [
+    "/",
+    "/docs/",
+    "/docs/errors/",
+    "/docs/preprocessing/",
+    "/accounts/login/",
+    "/accounts/signup/",
+    "/accounts/password/reset/",
+]
+CUSTOMER_PAGES = [
+    "/",
+    "/dashboard/",
+    "/dashboard/keys/",
+    "/dashboard/usage/",
+    "/accounts/email/",
+    "/accounts/password/change/",
+    "/accounts/logout/",
+]
+
+
+# Closed with this file: while Playwright runs, Django takes its thread for an asynchronous one.
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Person:
+    """Somebody with a browser of his own and a long address that nobody else has."""
+
+    page: Page
+    server: Server
+    email: str = field(default_factory=lambda: f"{secrets.token_hex(20)}@example.com")
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self.note_complaint)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self.note_request)
+
+    def note_complaint(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{self.page.url}: {message.text}")
+
+    def note_request(self, request: Request) -> None:
+        if urlsplit(request.url).scheme != "data":
+            self.requests.append(request.url)
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.server.url + path, wait_until="networkidle")
+
+    def fill(self, **values: str) -> None:
+        """Fill in the fields of these names, and send the form of the page."""
+        for name, value in values.items():
+            self.page.locator(f"main [name={name}]").fill(value)
+        self.page.locator("main form button").first.click()
+
+    def code(self) -> str:
+        """The code in the newest e-mail to this person."""
+        mails = sorted(self.server.mail.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        mine = [mail.read_text() for mail in mails if f"To: {self.email}" in mail.read_text()]
+        code = CODE.search(mine[-1])
+        assert code, mine[-1]
+        return code[1]
+
+    def sign_up(self) -> str:
+        """Sign up, confirm the address, and see the first key."""
+        self.open("/accounts/signup/")
+        self.fill(email=self.email, password1=PASSWORD)
+        self.fill(code=self.code())
+        return self.key()
+
+    def key(self) -> str:
+        """The key that the page shows."""
+        key = self.page.locator("#key").inner_text()
+        assert KEY.fullmatch(key)
+        return key
+
+    def copy(self, box: Locator) -> str:
+        """What is on the clipboard after a click on the button of the box of code."""
+        box.get_by_role("button", name="Copy").click()
+        box.get_by_role("button", name="Copied").wait_for()
+        return str(self.page.evaluate("navigator.clipboard.readText()"))
+
+    def copy_snippet(self, language: str) -> str:
+        self.page.get_by_role("tab", name=language).click()
+        return self.copy(self.page.get_by_role("tabpanel", name=language))
+
+    def row(self, name: str) -> Locator:
+        """The part of the table of keys for the first key of that name."""
+        return self.page.locator("tbody").filter(has_text=name).first
+
+
+@pytest.fixture
+def person(chromium: Browser, server: Server) -> Iterator[Person]:
+    """At the end, his browser must have had nothing to complain of, and no other server."""
+    context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
+    person = Person(context.new_page(), server)
+    yield person
+    context.close()
+    assert person.complaints == []
+    assert [url for url in person.requests if not url.startswith(f"{server.url}/")] == []
+
+
+def output(*command: str) -> str:
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def status(server: Server, key: str) -> int:
+    return server.post("/v1/predictions", [0] * 784, key).status
+
+
+def test_from_signing_up_to_the_first_answer(person: Person, server: Server) -> None:
+    key = person.sign_up()
+    assert person.copy(person.page.locator(".copyable").first) == key
+    curl = person.copy_snippet("curl")
+    assert key in curl
+    answer = json.loads(output("bash", "-c", curl))
+    assert answer["predictions"][0]["digit"] == 3
+    rows = server.rows("SELECT status, units FROM predictions_call WHERE id = %s", answer["id"])
+    assert rows == [(200, 1)]
+
+
+def test_the_python_snippet_works_as_pasted(person: Person, tmp_path: Path) -> None:
+    person.sign_up()
+    script = tmp_path / "digit.py"
+    script.write_text(person.copy_snippet("Python"))
+    assert output(sys.executable, "-I", str(script)) == "3"
+
+
+@pytest.mark.parametrize("name", ["digit.cjs", "digit.mjs"])
+def test_the_javascript_snippet_works_as_pasted(person: Person, tmp_path: Path, name: str) -> None:
+    person.sign_up()
+    script = tmp_path / name
+    script.write_text(person.copy_snippet("JavaScript"))
+    assert output(NODE, str(script)) == "3"
+
+
+def test_the_answer_on_the_front_page_has_the_form_of_a_real_one(
+    person: Person, server: Server, server_key: str
+) -> None:
+    person.open("/")
+    shown = json.loads(person.page.locator("pre").filter(has_text="probabilities").inner_text())
+    digit = server.get("/static/mnistapi/digit.json").body
+    real = server.post("/v1/predictions", digit, server_key).body
+    assert shape(shown) == shape(real)
+    for prediction in (*shown["predictions"], *real["predictions"]):
+        assert prediction["digit"] == 3
+    assert shown["predictions"][0]["probabilities"] == pytest.approx(
+        real["predictions"][0]["probabilities"], abs=1e-4
+    )
+
+
+def shape(value: object) -> object:
+    """The value with its texts and numbers left out."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    return type(value)
+
+
+def test_a_forgotten_password_is_replaced_by_code(person: Person) -> None:
+    person.sign_up()
+    person.page.get_by_role("button", name="Sign out").click()
+    person.open("/accounts/login/")
+    person.page.get_by_role("link", name="Forgot your password?").click()
+    person.fill(email=person.email)
+    person.fill(code=person.code())
+    person.fill(password1="a new one, and a long one", password2="a new one, and a long one")
+    person.page.get_by_role("main").get_by_role("link", name="Sign in").click()
+    person.fill(login=person.email, password="a new one, and a long one")
+    assert urlsplit(person.page.url).path == "/dashboard/"
+
+
+def test_keys_are_created_rotated_and_revoked_by_clicking(person: Person, server: Server) -> None:
+    first = person.sign_up()
+    person.open("/dashboard/keys/")
+    person.page.get_by_text("Create a key", exact=True).click()
+    person.page.get_by_label("Name").fill("shop")
+    person.page.get_by_label("Kind").select_option("live")
+    person.page.get_by_label("Expires").select_option("in 30 days")
+    person.page.get_by_role("button", name="Create the key").click()
+    created = person.key()
+    assert created.startswith("mnist_live_")
+
+    person.page.get_by_role("link", name="on to the keys").click()
+    row = person.row("shop")
+    row.get_by_text("Rotate shop").click()
+    row.get_by_label("The old key works for").select_option("another hour")
+    row.get_by_role("button", name="Rotate this key").click()
+    rotated = person.key()
+    assert [status(server, key) for key in (first, created, rotated)] == [200, 200, 200]
+
+    person.open("/dashboard/keys/")
+    row = person.row(rotated[-4:])
+    row.get_by_text("Revoke shop").click()
+    row.get_by_role("button", name="Revoke this key").click()
+    person.page.get_by_role("status").filter(has_text="is revoked").wait_for()
+    assert "revoked" in person.row(rotated[-4:]).inner_text()
+    assert [status(server, key) for key in (first, created, rotated)] == [200, 200, 401]
+
+
+def test_the_reference_shows_the_calls(person: Person) -> None:
+    person.open("/docs/")
+    person.page.get_by_text("/v1/predictions", exact=True).click()
+    person.page.get_by_text("Recognise handwritten digits").wait_for()
+    person.page.get_by_role("button", name="Try it out").wait_for()
+    assert f"{person.server.url}/openapi.json" in person.requests
+
+
+def test_every_page_is_quiet_and_fits_a_telephone(person: Person) -> None:
+    person.page.set_viewport_size({"width": 360, "height": 740})
+    for path in OPEN_PAGES:
+        person.open(path)
+        assert width(person) == 360, path
+    person.sign_up()
+    assert width(person) == 360
+    for path in CUSTOMER_PAGES:
+        person.open(path)
+        assert urlsplit(person.page.url).path == path
+        person.page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+        assert width(person) == 360, path
+
+
+def width(person: Person) -> int:
+    return int(person.page.evaluate("document.documentElement.scrollWidth"))
+
+
+def test_the_arrow_keys_choose_a_snippet(person: Person) -> None:
+    person.sign_up()
+    person.page.get_by_role("tab", name="curl").focus()
+    person.page.keyboard.press("ArrowRight")
+    assert person.page.locator("#python").is_visible()
+    assert person.page.locator("#curl").is_hidden()
+    person.page.keyboard.press("ArrowLeft")
+    person.page.keyboard.press("ArrowLeft")
+    assert person.page.locator("#javascript").is_visible()
+
+
+def test_everything_works_without_javascript(chromium: Browser, server: Server) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    person = Person(context.new_page(), server)
+    key = person.sign_up()
+    for language in ("curl", "python", "javascript"):
+        assert key in person.page.locator(f"#{language} pre").inner_text()
+        assert person.page.locator(f"#{language} h3").is_visible()
+    person.open("/dashboard/keys/")
+    person.page.get_by_text("Revoke First test key").click()
+    person.page.get_by_role("button", name="Revoke this key").click()
+    assert status(server, key) == 401
+    context.close()
