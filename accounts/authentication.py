@@ -1,6 +1,7 @@
 """From the headers of a request to the API key it is made with, or to the reason why not."""
 
 from datetime import datetime
+from urllib.parse import unquote_plus
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -46,7 +47,7 @@ def authenticate(request: HttpRequest) -> APIKey:
 
 
 def refuse_key_in_query(query: str) -> None:
-    if keys.contains_key(query):
+    if keys.contains_key(unquote_plus(query)):
         raise Problem(
             KEY_IN_QUERY,
             "Keys are taken from a header only, as addresses end up in logs. "

@@ -16,6 +16,7 @@ BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 RANDOM_LENGTH = 30
 CHECKSUM_LENGTH = 6
 PREFIX_LENGTH = len("mnist_live_") + 8
+VERSION = re.compile(r"[0-9]{1,4}", re.ASCII)
 FORM = re.compile(r"mnist_(live|test)_[0-9A-Za-z]{36}", re.ASCII)
 
 
@@ -69,7 +70,7 @@ class Peppers:
         Raises ValueError, which never quotes a secret, when the text has another form.
         """
         parts = [part.strip().partition(":") for part in text.split(",")]
-        if not all(version.isdecimal() and len(secret) >= 32 for version, _, secret in parts):
+        if not all(VERSION.fullmatch(number) and len(secret) >= 32 for number, _, secret in parts):
             raise ValueError(
                 "API_KEY_PEPPER must be VERSION:SECRET with 32 characters or more of secret, "
                 "like 1:4f9c…; while it is rotated, the new one first: 2:…,1:…"

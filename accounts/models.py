@@ -72,7 +72,12 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
 
     def revoke(self) -> int:
         """Make the keys dead at once, for good; count those that were not yet."""
-        return self.filter(revoked_at=None).update(revoked_at=timezone.now())
+        with transaction.atomic():
+            # In the order in which a charge locks keys, so that neither waits for the other.
+            keys = self.filter(revoked_at=None).order_by("customer_id", "pk")
+            ids = [key.pk for key in keys.select_for_update(no_key=True, of=("self",))]
+            revoked: int = APIKey.objects.filter(pk__in=ids).update(revoked_at=timezone.now())
+        return revoked
 
 
 class APIKeyManager(models.Manager.from_queryset(APIKeyQuerySet)):  # type: ignore[misc]
@@ -158,12 +163,18 @@ class APIKey(models.Model):
         APIKey.objects.filter(pk=self.pk).revoke()
 
     def rotate(self, overlap: timedelta) -> tuple["APIKey", str]:
-        """Issue a successor of the same name, kind and expiry; this key dies after `overlap`."""
+        """Issue a successor of the same name, kind and expiry; this key dies after `overlap`.
+
+        Without an overlap it is revoked.
+        """
         end = timezone.now() + overlap
         with transaction.atomic():  # never a successor beside a key that lives on
             issued: tuple[APIKey, str] = APIKey.objects.issue(
                 self.customer, Kind(self.kind), self.name, self.expires_at
             )
-            lives_longer = Q(expires_at=None) | Q(expires_at__gt=end)
-            APIKey.objects.filter(lives_longer, pk=self.pk).update(expires_at=end)
+            if overlap:
+                lives_longer = Q(expires_at=None) | Q(expires_at__gt=end)
+                APIKey.objects.filter(lives_longer, pk=self.pk).update(expires_at=end)
+            else:
+                self.revoke()
         return issued

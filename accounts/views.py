@@ -101,7 +101,8 @@ def post_to_keys(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
 
 def refuse_too_many(customer: Customer, form: Form) -> None:
     """Runs in a transaction: of two forms sent at once, the second sees the key of the first."""
-    Customer.objects.select_for_update().get(pk=customer.pk)
+    # Without its key: a charge that refers to the customer must not have to wait.
+    Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if customer.keys.active().count() >= MAX_ACTIVE_KEYS:
         form.add_error(None, f"{MAX_ACTIVE_KEYS} keys are active. Revoke one that is not in use.")
 

@@ -7,6 +7,8 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -25,6 +27,7 @@ MAX_DAYS = 366
 DAYS_OF_PAGE = 30
 
 
+@method_decorator(never_cache, name="dispatch")
 class AccountView(APIView):
     @extend_schema(**schema.ACCOUNT)
     def get(self, request: Request) -> Response:
@@ -46,6 +49,7 @@ class AccountView(APIView):
         )
 
 
+@method_decorator(never_cache, name="dispatch")
 class UsageView(APIView):
     @extend_schema(**schema.USAGE)
     def get(self, request: Request) -> Response:

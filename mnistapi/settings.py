@@ -21,7 +21,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 
-if not env.str("DATABASE_URL", default=""):
+laptop = not env.str("DATABASE_URL", default="")
+if laptop:
     try:
         from sandbox.environment import fill
     except ImportError as error:
@@ -32,9 +33,16 @@ if not env.str("DATABASE_URL", default=""):
     fill()
 
 required = ["SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "PUBLIC_URL"]
+required += [] if laptop else ["EMAIL_URL"]
 missing = [name for name in required if not env.str(name, default="")]
 if missing:
     raise ImproperlyConfigured(f"Set {', '.join(missing)} in the environment (docs/operations.md).")
+
+
+def must(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ImproperlyConfigured(f"{otherwise} (docs/operations.md).")
+
 
 SECRET_KEY = env.str("SECRET_KEY")
 API_KEY_PEPPERS = Peppers.parse(env.str("API_KEY_PEPPER"))
@@ -44,10 +52,15 @@ MODEL_RELEASE = env.str("MODEL_RELEASE", default="softmax-1")
 MODEL_RUNTIME = env.str("MODEL_RUNTIME", default="tensorflow")
 CALL_RETENTION_MONTHS = env.int("CALL_RETENTION_MONTHS", default=13)
 
-DEBUG = False
 HTTPS = PUBLIC_URL.startswith("https://")
-if not HTTPS and not PUBLIC_URL.startswith("http://"):
-    raise ImproperlyConfigured("PUBLIC_URL must begin with https:// (or http:// on a laptop).")
+LOCAL = PUBLIC_URL.startswith(("http://127.0.0.1", "http://localhost"))
+must(HTTPS or LOCAL, "PUBLIC_URL must begin with https://, or with http://127.0.0.1 on a laptop")
+must(len(SECRET_KEY) >= 50, "SECRET_KEY must have 50 characters or more")
+must("*" not in ALLOWED_HOSTS, "ALLOWED_HOSTS must name the hosts")
+must(CALL_RETENTION_MONTHS >= 1, "CALL_RETENTION_MONTHS must be 1 or more")
+must(env.str("DATABASE_URL").startswith("postgres"), "DATABASE_URL must be one of PostgreSQL")
+
+DEBUG = False
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -70,6 +83,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "mnistapi.health.Health",
     "mnistapi.request_ids.RequestIds",
+    "mnistapi.plain_http.RefuseCalls",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -139,7 +153,7 @@ ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 15 * 60
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 # HTTPS ends at a proxy, which names the client; sign-in attempts are counted by address.
-ALLAUTH_TRUSTED_PROXY_COUNT = 1 if HTTPS else 0
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=1 if HTTPS else 0)
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
@@ -179,6 +193,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "mnistapi.negotiation.AlwaysJSON",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "mnistapi.problems.exception_handler",

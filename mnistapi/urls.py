@@ -24,8 +24,8 @@ api = [
 
 @csrf_exempt  # as every call of the API: it is made with a key, never with a cookie
 def root(request: HttpRequest) -> HttpResponse:
-    """`POST /` is the blog post's API; everything else there is the front page."""
-    return blog(request) if request.method == "POST" else accounts.landing(request)
+    """`POST /` is the blog post's API, `GET /` the front page."""
+    return accounts.landing(request) if request.method in ("GET", "HEAD") else blog(request)
 
 
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]

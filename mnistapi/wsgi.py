@@ -5,13 +5,30 @@ restores before a fork never answers behind it.
 """
 
 import os
+from typing import Any
 
+import django
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 
 from model import serving
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnistapi.settings")
 
-application = get_wsgi_application()
+
+class Request(WSGIRequest):
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
+        """A type that cannot be read is no type. Django raises, before anything could answer."""
+        try:
+            super()._set_content_type_params(meta)  # type: ignore[misc]  # not in the stubs
+        except ValueError:
+            self.content_type, self.content_params = "", {}
+
+
+class Application(WSGIHandler):
+    request_class = Request
+
+
+django.setup(set_prefix=False)
+application = Application()
 serving.load(settings.MODEL_RELEASE, settings.MODEL_RUNTIME)

@@ -30,8 +30,9 @@ SIDE = 28
 PIXELS = SIDE * SIDE
 MAX_IMAGES = 100
 # A hundred images of 784 floats in full are 2 MB; what is parsed takes many times its size.
-MAX_BODY = 4 * 2**20
+MAX_BODY = 2 * 2**20
 WHITE = 255.0
+ROUNDING = 1e-3
 
 IMAGE_FIELDS = {"image", "images"}
 INKS = {"dark", "light"}
@@ -142,11 +143,11 @@ def normalise(pixels: Pixels, ink: str | None) -> Images:
     """Bring images as people have them to what MNIST is: [n, 784] -> [n, 28, 28, 1].
 
     Each image is looked at by itself, so that its answer does not depend on its neighbours. One
-    with a value above 1 is in 0..255, another in 0..1. Unless `ink` is said, the paper is what
-    most of the frame is: where that is light, the image is inverted.
+    with a value above 1, by more than a rounding, is in 0..255, another in 0..1. Unless `ink` is
+    said, the paper is what most of the frame is: where that is light, the image is inverted.
     """
-    in_bytes = pixels.max(axis=1, keepdims=True) > 1
-    images = np.where(in_bytes, pixels / WHITE, pixels).reshape(-1, SIDE, SIDE)
+    in_bytes = pixels.max(axis=1, keepdims=True) > 1 + ROUNDING
+    images = np.where(in_bytes, pixels / WHITE, np.minimum(pixels, 1)).reshape(-1, SIDE, SIDE)
     dark_ink = on_light_paper(images) if ink is None else ink == "dark"
     images = np.where(np.reshape(dark_ink, (-1, 1, 1)), 1 - images, images)
     return shaped(images)

@@ -26,7 +26,7 @@ class Call(models.Model):
     units = models.IntegerField(help_text="images that were answered, and are paid for")
     status = models.SmallIntegerField()
     problem = models.CharField(max_length=40, blank=True)
-    latency_ms = models.FloatField(help_text="from arrival to commit")
+    latency_ms = models.FloatField(help_text="from arrival to here")
 
     class Meta:
         indexes = [

@@ -13,10 +13,10 @@ NAME = "predictions_call_{:%Y_%m}"
 UNCOUNTED = """
 SELECT count(*) FROM (
     SELECT customer_id, key_id, release, date_trunc('hour', at, 'UTC') AS hour,
-           count(*) AS calls, sum(units) AS units
+           count(*) AS calls, sum(units) AS units, count(*) FILTER (WHERE units = 0) AS errors
     FROM {} GROUP BY 1, 2, 3, 4
 ) AS log LEFT JOIN billing_usagehour AS h USING (customer_id, key_id, release, hour)
-WHERE h.calls IS NULL OR h.calls < log.calls OR h.units < log.units
+WHERE h.calls IS NULL OR h.calls < log.calls OR h.units < log.units OR h.errors < log.errors
 """
 
 
@@ -55,9 +55,13 @@ def existing() -> list[date]:
 
 
 def drop(first: date) -> None:
-    """Drop the partition of a month. Raises UncountedCalls if the totals do not hold its calls."""
+    """Drop the partition of a month, in the transaction of the caller.
+
+    Raises UncountedCalls if the totals do not hold its calls.
+    """
     name = NAME.format(first)
     with connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {name} IN SHARE MODE")  # nothing is added while it is checked
         cursor.execute(UNCOUNTED.format(name))
         (uncounted,) = cursor.fetchone()
         if uncounted:

@@ -7,19 +7,18 @@ answered before it: a 200 is the receipt of a committed row.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 import structlog
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from accounts.models import APIKey
 from billing import ledger
 from billing.ledger import Verdict
-from mnistapi.problems import Problem, internal_error
-from mnistapi.uuid7 import made_at
+from mnistapi.problems import Problem, internal_error, outcome_unknown
 from model import serving
 from predictions.images import Images
 from predictions.models import Call
@@ -49,10 +48,6 @@ class OpenCall:
     prediction: Prediction | None = None
     refusal: Problem | None = None
 
-    @property
-    def at(self) -> datetime:
-        return made_at(self.id)
-
 
 @dataclass(frozen=True)
 class Receipt:
@@ -67,13 +62,31 @@ class Receipt:
 def settle(calls: Sequence[OpenCall]) -> list[Receipt | Problem]:
     """Answer, charge and log the calls, and give each its receipt or its refusal.
 
-    Raises django.db.Error when the database cannot commit: then none of them has happened.
+    Raises django.db.Error when the database does not take them: then none of them has happened.
+    Raises a problem when that cannot be known.
     """
     predict([call for call in calls if call.images is not None])
-    with transaction.atomic():  # the totals and the log agree because they commit together
-        verdicts = ledger.charge([charge_of(call) for call in calls])
-        Call.objects.bulk_create(map(row_of, calls, verdicts))
+    now = datetime.now(UTC)
+    written = False
+    try:
+        with transaction.atomic():  # the totals and the log agree because they commit together
+            verdicts = ledger.charge([charge_of(call, now) for call in calls])
+            Call.objects.bulk_create(map(row_of, calls, verdicts))
+            written = True
+    except (OperationalError, InterfaceError):
+        # A connection that is lost after the commit left says nothing of how it ended.
+        if not written or not were_committed(calls):
+            raise
     return list(map(outcome_of, calls, verdicts))
+
+
+def were_committed(calls: Sequence[OpenCall]) -> bool:
+    """Whether the log holds the calls, asked on a new connection; a problem if none opens."""
+    connection.close()
+    try:
+        return Call.objects.filter(pk__in=[call.id for call in calls]).exists()
+    except (OperationalError, InterfaceError) as error:
+        raise outcome_unknown() from error
 
 
 def predict(calls: Sequence[OpenCall]) -> None:
@@ -94,14 +107,14 @@ def predict(calls: Sequence[OpenCall]) -> None:
         call.prediction = Prediction(release.name, part)
 
 
-def charge_of(call: OpenCall) -> ledger.Charge:
+def charge_of(call: OpenCall, now: datetime) -> ledger.Charge:
     return ledger.Charge(
         customer_id=call.key.customer_id,
         key_id=call.key.pk,
         livemode=call.key.livemode,
         release=call.prediction.release if call.prediction else "",
         units=len(call.prediction.probabilities) if call.prediction else 0,
-        at=call.at,
+        at=now,
     )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import cast
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.models import APIKey
 from mnistapi.problems import (
+    BAD_REQUEST,
     BODY_TOO_LARGE,
     LENGTH_REQUIRED,
     UNSUPPORTED_MEDIA_TYPE,
@@ -64,4 +65,7 @@ def read_body(request: HttpRequest) -> bytes:
         raise Problem(LENGTH_REQUIRED, "Send the body whole, with its `Content-Length`.")
     if int(length) > images.MAX_BODY:
         raise Problem(BODY_TOO_LARGE, f"The body may have {images.MAX_BODY:,} bytes.")
-    return request.read(images.MAX_BODY)
+    try:
+        return request.read(images.MAX_BODY)
+    except UnreadablePostError:
+        raise Problem(BAD_REQUEST, "The connection ended before the body did.") from None

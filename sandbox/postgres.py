@@ -23,6 +23,7 @@ def start(folder: Path) -> str:
     """
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + PATIENCE_SECONDS
+    forget_stranger(folder)
     while was_killed(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
     while True:
@@ -34,10 +35,22 @@ def start(folder: Path) -> str:
             time.sleep(0.5)
 
 
+def process_of(folder: Path) -> psutil.Process | None:
+    """The process that the folder names as its server."""
+    try:
+        return psutil.Process(int((folder / "postmaster.pid").read_text().split()[0]))
+    except (FileNotFoundError, IndexError, psutil.NoSuchProcess):
+        return None
+
+
+def forget_stranger(folder: Path) -> None:
+    """After a power cut the number may be another program's: get_server would take it for ours."""
+    process = process_of(folder)
+    if process and process.name() != "postgres":
+        (folder / "postmaster.pid").unlink()
+
+
 def was_killed(folder: Path) -> bool:
     """Whether its process is dead and not yet reaped: get_server would take it for running."""
-    try:
-        pid = int((folder / "postmaster.pid").read_text().split()[0])
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except (FileNotFoundError, IndexError, psutil.NoSuchProcess):
-        return False
+    process = process_of(folder)
+    return process is not None and process.status() == psutil.STATUS_ZOMBIE

@@ -53,10 +53,11 @@ def main() -> int:
     )
     # Ctrl-C reaches gunicorn too, which finishes what it has; this process waits for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+    for stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, lambda *_: server.terminate())
     if not wait_until_ready(url, server):
         server.terminate()
-        return failed(f"The server was not ready within {START_SECONDS} s; its log is above.")
+        return server.wait() or failed("The server did not become ready; its log is above.")
     print(READY.format(url=url, key=issue_key()), flush=True)
     return server.wait()
 

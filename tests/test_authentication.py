@@ -84,6 +84,26 @@ def test_a_key_in_the_query_string_is_refused_even_beside_a_good_header(
     assert owner.key not in answer.content.decode()
 
 
+def test_a_key_that_is_percent_encoded_in_the_query_string_is_refused(
+    call: Any, owner: Holder
+) -> None:
+    answer = call(BLANK, path=f"/v1/predictions?k={owner.key.replace('_', '%5F')}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "key_in_query")
+
+
+def test_a_key_rotated_without_overlap_is_revoked(call: Any, owner: Holder) -> None:
+    _, successor = owner.row.rotate(timedelta(0))
+    assert call(BLANK).json()["code"] == "revoked_key"
+    assert call(BLANK, key=successor).status_code == 200
+
+
+def test_a_call_over_plain_http_is_refused_where_there_is_https(call: Any, settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    answer = call(BLANK)
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert call(BLANK, secure=True).status_code == 200
+
+
 def test_only_a_digest_of_the_key_is_kept(owner: Holder) -> None:
     row = APIKey.objects.filter(pk=owner.row.pk).values().get()
     kept = bytes(row.pop("digest"))

@@ -2,7 +2,9 @@
 
 import socket
 import subprocess
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,12 +126,32 @@ def test_an_id_that_a_client_chooses_is_not_taken_over(server: Server, server_ke
     assert answer.headers["X-Request-Id"] != chosen
 
 
-def test_a_revoked_key_is_dead_in_every_process(server: Server) -> None:
+def test_a_revoked_key_is_dead_under_load_in_every_process(server: Server) -> None:
     key = server.manage("create_key", "owner@example.com")
     raw = DIGIT.read_bytes()
-    assert {post(server, key, raw).status for _ in range(10)} == {200}
-    server.manage("revoke_key", key[:19])
-    assert {post(server, key, raw).status for _ in range(20)} == {401}
+    revoked = threading.Event()
+
+    def call_across_the_revocation() -> list[tuple[bool, int]]:
+        """Each answer, with whether the key was revoked when its call began."""
+        answers: list[tuple[bool, int]] = []
+        while len(answers) < 1_000 and sum(after for after, _ in answers) < 10:
+            began_after = revoked.is_set()
+            answers.append((began_after, post(server, key, raw).status))
+        return answers
+
+    with ThreadPoolExecutor(8) as clients:
+        running = [clients.submit(call_across_the_revocation) for _ in range(8)]
+        server.manage("revoke_key", key[:19])
+        revoked.set()
+        answers = [answer for client in running for answer in client.result()]
+    assert (False, 200) in answers
+    assert {status for after, status in answers if after} == {401}
+
+
+def test_a_content_type_that_cannot_be_read_is_none(server: Server, server_key: str) -> None:
+    headers = {"Content-Type": "application/json; a*=foo'en'bar", "X-API-Key": server_key}
+    answer = server.send("POST", "/v1/predictions", DIGIT.read_bytes(), headers)
+    assert (answer.status, answer.body["code"]) == (415, "unsupported_media_type")
 
 
 def test_no_key_gets_into_the_log_of_the_server(server: Server, server_key: str) -> None:

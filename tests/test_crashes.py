@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from sandbox import postgres
@@ -60,6 +59,9 @@ class Clients:
             except (OSError, HTTPException):
                 self.outcomes["no answer"] += 1
                 time.sleep(0.02)
+                continue
+            if answer.status == 503 and answer.body["billed"] is None:
+                self.outcomes["unknown"] += 1
                 continue
             self.outcomes[answer.status] += 1
             if answer.status == 200:
@@ -121,18 +123,15 @@ def check_the_books(server: Server, clients: Clients) -> None:
         str(id) for (id,) in server.rows("SELECT id FROM predictions_call WHERE status = 200")
     }
     assert set(clients.acknowledged) <= logged
-    # Beyond these are calls that were committed and whose answer the crash cut off: at most one
-    # for each client and crash.
-    assert (
-        len(logged) - len(clients.acknowledged)
-        <= clients.outcomes["no answer"] + clients.outcomes[503]
-    )
-    assert server.rows("SELECT count(*) FROM predictions_call WHERE status IS NULL") == [(0,)]
+    # Beyond these are calls that were committed and whose answer the crash cut off, or that said
+    # that nobody could know; never one whose answer said that it was not charged.
+    unsaid = clients.outcomes["no answer"] + clients.outcomes["unknown"]
+    assert len(logged) - len(clients.acknowledged) <= unsaid
     totals = "SELECT sum(calls), sum(units), sum(errors) FROM billing_usagehour"
     log = "SELECT count(*), sum(units), count(*) FILTER (WHERE status <> 200) FROM predictions_call"
     assert server.rows(totals) == server.rows(log)
     assert server.rows("SELECT test_units FROM billing_account") == [(len(logged),)]
-    assert set(clients.outcomes) <= {200, 503, "no answer"}, clients.outcomes
+    assert set(clients.outcomes) <= {200, 503, "no answer", "unknown"}, clients.outcomes
 
 
 def test_every_acknowledged_call_survives_ten_kills_of_a_worker(own_server: Server) -> None:
@@ -167,8 +166,6 @@ def test_without_a_database_calls_and_probes_are_told_so(own_server: Server, fol
     start_postgres(folder)
     own_server.wait_until_ready()
     assert own_server.post("/v1/predictions", RAW, key).status == 200
-    with psycopg2.connect(own_server.database_url):
-        pass
 
 
 def test_postgresql_is_found_running_by_a_second_start(folder: Path) -> None:

@@ -81,6 +81,12 @@ def test_what_is_said_of_the_ink_is_believed() -> None:
     np.testing.assert_allclose(dark[0, :, :, 0], 1 - INKED / 255, atol=1e-7)
 
 
+def test_a_rounding_above_one_does_not_make_an_image_of_bytes() -> None:
+    image = INKED / INKED.max()
+    rounded = np.where(image == 1, 1.0000001, image)
+    np.testing.assert_allclose(decode(body(rounded.tolist()))[0, :, :, 0], image, atol=1e-6)
+
+
 def test_a_blank_page_is_paper_whatever_its_colour() -> None:
     assert not decode(body([[0] * PIXELS, [255] * PIXELS, [1] * PIXELS])).any()
 

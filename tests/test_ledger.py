@@ -8,7 +8,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from accounts.forms import NewKeyForm
 from accounts.models import APIKey
+from accounts.views import refuse_too_many
 from billing.ledger import AccountState, Charge, KeyState, charge, decide
 from billing.models import Account, UsageHour
 from tests.conftest import Holder
@@ -166,6 +168,15 @@ def test_a_charge_that_waited_for_a_revocation_sees_it(owner: Holder) -> None:
             waiting.result(timeout=0.5)
     (verdict,) = waiting.result(timeout=10)  # type: ignore[misc]
     assert verdict.refusal.type.code == "revoked_key"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_charge_does_not_wait_for_the_page_of_the_keys(owner: Holder) -> None:
+    """The first charge of an hour writes a row that refers to the customer whom the page locked."""
+    with transaction.atomic():
+        refuse_too_many(owner.customer, NewKeyForm(live_allowed=True))
+        counted = in_a_thread(transaction.atomic(lambda: charge([asked(of=owner)])))
+        counted.result(timeout=5)
 
 
 @pytest.mark.django_db(transaction=True)

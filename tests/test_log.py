@@ -2,6 +2,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
@@ -108,6 +109,20 @@ def test_a_month_whose_totals_lack_a_call_is_kept_and_said(
         call_command("roll_log")
     assert LONG_AGO in partitions.existing()
     assert f"predictions_call_{LONG_AGO:%Y_%m}" in capsys.readouterr().err
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_daily_command_gives_way_to_a_long_reader(owner: Holder) -> None:
+    create(LONG_AGO)
+    reader = psycopg2.connect(**connection.get_connection_params())
+    try:
+        reader.cursor().execute("SELECT count(*) FROM predictions_call")
+        with pytest.raises(CommandError, match="in use"):
+            call_command("roll_log")
+    finally:
+        reader.close()
+    call_command("roll_log")
+    assert LONG_AGO not in partitions.existing()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
@@ -117,6 +117,15 @@ def test_another_method_is_refused_with_the_one_that_works(client: Client, owner
     assert "POST" in answer["Allow"]
 
 
+@pytest.mark.parametrize("method", ["options", "put", "delete", "patch"])
+@pytest.mark.parametrize("path", ["/", "/v1/predictions"])
+def test_no_other_method_is_a_call_that_nobody_logs(
+    method: str, path: str, client: Client, owner: Holder
+) -> None:
+    answer = client.generic(method.upper(), path, headers={"X-API-Key": owner.key})
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+
+
 def test_what_a_client_accepts_changes_nothing(call: Any) -> None:
     assert call(THREE, headers={"Accept": "text/html"}).json()["predictions"][0]["digit"] == 3
 
@@ -152,6 +161,45 @@ def test_nothing_is_answered_or_kept_when_the_log_cannot_be_written(
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert not UsageHour.objects.exists()
     assert not Account.objects.exists()
+
+
+class LostAtCommit:
+    """A connection that is lost once the server has done what COMMIT told it, or has not."""
+
+    def __init__(self, arrives: bool) -> None:
+        self.arrives, self.commit = arrives, connection._commit
+
+    def __call__(self) -> None:
+        connection._commit = self.commit  # type: ignore[method-assign]
+        if self.arrives:
+            self.commit()
+        connection.connection.close()
+        raise OperationalError("server closed the connection unexpectedly")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_connection_lost_at_the_commit_is_asked_about(
+    arrives: bool, call: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(connection, "_commit", LostAtCommit(arrives))
+    answer = call(THREE)
+    assert answer.status_code == (200 if arrives else 503)
+    assert Call.objects.count() == (1 if arrives else 0)
+    if not arrives:
+        assert (answer.json()["code"], answer.json()["billed"]) == ("unavailable", False)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_nobody_can_know_is_not_called_free(call: Any, monkeypatch: Any) -> None:
+    def gone(*args: object, **filters: object) -> None:
+        raise OperationalError("still starting up")
+
+    monkeypatch.setattr(connection, "_commit", LostAtCommit(arrives=True))
+    monkeypatch.setattr(Call.objects, "filter", gone)
+    answer = call(THREE)
+    assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
+    assert answer.json()["billed"] is None
 
 
 def test_a_call_takes_seven_statements(call: Any, django_assert_num_queries: Any) -> None:

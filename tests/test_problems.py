@@ -41,6 +41,13 @@ def test_an_unknown_address_of_the_api_is_a_problem(client: Client) -> None:
     assert answer.json()["request_id"] == answer["X-Request-Id"]
 
 
+@pytest.mark.parametrize("path", ["/v1", "//v1/predictions", "/v1/predictions/"])
+def test_an_address_close_to_the_api_is_answered_with_a_problem(path: str, client: Client) -> None:
+    answer = client.post(f"http://testserver{path}", BLANK, "application/json")
+    assert answer.status_code in (404, 301) or answer["Content-Type"] == "application/problem+json"
+    assert answer["Content-Type"] == "application/problem+json"
+
+
 def test_another_host_is_refused_with_a_problem(client: Client) -> None:
     answer = client.post("/v1/predictions", BLANK, "application/json", headers={"Host": "evil"})
     assert answer.status_code == 400

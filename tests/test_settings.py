@@ -31,7 +31,10 @@ def test_the_production_settings_pass_the_deployment_check() -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "PUBLIC_URL"])
+REQUIRED = ["SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL"]
+
+
+@pytest.mark.parametrize("name", REQUIRED)
 def test_production_does_not_start_without_a_setting_and_says_which(name: str) -> None:
     result = manage("check", **{**PRODUCTION, name: ""})
     assert result.returncode != 0
@@ -40,18 +43,26 @@ def test_production_does_not_start_without_a_setting_and_says_which(name: str) -
 
 def test_all_missing_settings_are_named_at_once() -> None:
     result = manage("check", DATABASE_URL=PRODUCTION["DATABASE_URL"])
-    assert "Set SECRET_KEY, API_KEY_PEPPER, ALLOWED_HOSTS, PUBLIC_URL" in result.stderr
+    assert f"Set {', '.join(REQUIRED)} in the environment" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("PUBLIC_URL", "api.example.com"),
+        ("PUBLIC_URL", "http://api.example.com"),
         ("API_KEY_PEPPER", "short"),
+        ("API_KEY_PEPPER", "40000:" + "a" * 32),
         ("CALL_RETENTION_MONTHS", "x"),
+        ("CALL_RETENTION_MONTHS", "0"),
+        ("CALL_RETENTION_MONTHS", "-3"),
+        ("SECRET_KEY", "short"),
+        ("ALLOWED_HOSTS", "*"),
+        ("DATABASE_URL", "sqlite:///mnistapi.db"),
     ],
 )
 def test_a_setting_of_another_form_stops_the_start(name: str, value: str) -> None:
     result = manage("check", **{**PRODUCTION, name: value})
     assert result.returncode != 0
+    assert name in result.stderr
     assert PRODUCTION["SECRET_KEY"] not in result.stderr

@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
                         ),
                         ("status", models.SmallIntegerField()),
                         ("problem", models.CharField(blank=True, max_length=40)),
-                        ("latency_ms", models.FloatField(help_text="from arrival to commit")),
+                        ("latency_ms", models.FloatField(help_text="from arrival to here")),
                         (
                             "customer",
                             models.ForeignKey(
