@@ -88,8 +88,8 @@ def charge(charges: Sequence[Charge]) -> list[Verdict]:
 def decide(account: AccountState, key: KeyState, charge: Charge) -> Verdict:
     """The decision on one call: pure, so that it can be tested without a database.
 
-    A month never runs backwards: a call that arrived in the last instant of one, when a later
-    call has opened the next already, is counted in the first instant of the next.
+    A month never runs backwards: a call of the last instant of one, by a clock that is behind,
+    when another has opened the next already, is counted in the first instant of the next.
     """
     if month_of(charge.at) > account.period:
         account = AccountState(month_of(charge.at), 0, 0)
@@ -120,7 +120,8 @@ def lock(
 ) -> tuple[dict[int, AccountState], dict[int, KeyState]]:
     """The accounts and keys, locked to the end of the transaction.
 
-    Accounts are locked in the order of their ids, so that two batches never wait for each other.
+    Accounts are locked in the order of their ids, so that two batches never wait for each other,
+    unless both open accounts: then PostgreSQL ends one of them.
     The keys are locked too, so that a revocation is either seen here or waits for this commit.
     """
     accounts, keys = {}, {}
