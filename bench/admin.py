@@ -91,7 +91,8 @@ def configure(url: str) -> None:
         "SECRET_KEY": "b" * 64,
         "API_KEY_PEPPER": "1:" + "b" * 64,
         "ALLOWED_HOSTS": "testserver",
-        "PUBLIC_URL": "http://testserver",
+        "PUBLIC_URL": "http://127.0.0.1",
+        "EMAIL_URL": "dummymail://",
         "DJANGO_SETTINGS_MODULE": "mnistapi.settings",
     }
     django.setup()

@@ -21,8 +21,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
 
-laptop = not env.str("DATABASE_URL", default="")
-if laptop:
+if not env.str("DATABASE_URL", default=""):
     try:
         from sandbox.environment import fill
     except ImportError as error:
@@ -32,8 +31,7 @@ if laptop:
         ) from error
     fill()
 
-required = ["SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "PUBLIC_URL"]
-required += [] if laptop else ["EMAIL_URL"]
+required = ["SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL"]
 missing = [name for name in required if not env.str(name, default="")]
 if missing:
     raise ImproperlyConfigured(f"Set {', '.join(missing)} in the environment (docs/operations.md).")
@@ -156,7 +154,7 @@ ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=1 if HTTPS else 0)
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 
-vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+vars().update(env.email_url("EMAIL_URL"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mnistapi <no-reply@localhost>")
 
 LANGUAGE_CODE = "en"

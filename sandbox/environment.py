@@ -20,6 +20,7 @@ def fill() -> None:
     port = os.environ.setdefault("PORT", "8000")
     os.environ.setdefault("PUBLIC_URL", f"http://127.0.0.1:{port}")
     os.environ.setdefault("ALLOWED_HOSTS", "127.0.0.1,localhost")
+    os.environ.setdefault("EMAIL_URL", "consolemail://")
     os.environ.setdefault("SECRET_KEY", kept_secret(DATA / "secret-key"))
     os.environ.setdefault("API_KEY_PEPPER", "1:" + kept_secret(DATA / "api-key-pepper"))
     if not os.environ.get("DATABASE_URL"):

@@ -438,9 +438,9 @@ def test_a_rotated_key_works_until_the_overlap_is_over(browser: Client, owner: H
     assert abs(old.expires_at - timezone.now() - timedelta(days=1)) < timedelta(minutes=1)
 
 
-def test_a_key_rotated_without_overlap_has_expired(browser: Client, owner: Holder) -> None:
+def test_a_key_rotated_without_overlap_is_revoked(browser: Client, owner: Holder) -> None:
     browser.post(reverse("rotate-key", args=[owner.row.pk]), {"overlap": "0"})
-    assert APIKey.objects.get(pk=owner.row.pk).state == "expired"
+    assert APIKey.objects.get(pk=owner.row.pk).state == "revoked"
 
 
 def test_an_overlap_that_is_not_offered_is_refused(browser: Client, owner: Holder) -> None:

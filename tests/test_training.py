@@ -88,6 +88,7 @@ def test_the_command_trains_a_release_that_serves(tmp_path: Path) -> None:
         "trained.ckpt.data-00000-of-00001",
         "trained.ckpt.index",
         "trained.ckpt.meta",
+        "trained.tflite",
     ]
     for file in folder.iterdir():
         assert bytes(tmp_path) not in file.read_bytes()
