@@ -43,8 +43,9 @@ requirements: install  ## Pin the newest versions that requirements*.in allow, w
 install: $(VENV)/.installed
 
 $(VENV)/.installed: requirements-dev.txt
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements-dev.txt
+	@echo "Installing into $(VENV): a minute or two, and 2 GB."
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements-dev.txt
 	@touch $@
 
 # All of MNIST, and a browser: the tests use the real ones.

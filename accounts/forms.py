@@ -35,7 +35,7 @@ class NewKeyForm(forms.Form):
 
     name = forms.CharField(max_length=60, help_text="Where it is used, such as “shop, staging”.")
     kind = forms.ChoiceField(
-        choices=[(Kind.TEST, "Test: never billed"), (Kind.LIVE, "Live: billed")]
+        choices=[(Kind.TEST, "Test: never billed"), (Kind.LIVE, "Live: for real use")]
     )
     lifetime = forms.ChoiceField(
         label="Expires",

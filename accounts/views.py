@@ -32,11 +32,11 @@ class SignUp(SignupView):  # type: ignore[misc]
 
 
 class ConfirmEmail(ConfirmEmailVerificationCodeView):  # type: ignore[misc]
-    """The code from the e-mail is entered: whoever is new here gets his test key with it."""
+    """The code from the e-mail is entered: a new customer gets his test key with it."""
 
     def form_valid(self, form: Form) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)
-        if not self.request.user.is_authenticated:
+        if not self.request.user.is_authenticated or self.request.user.is_staff:
             return response
         customer = customer_of(self.request)
         if customer.keys.exists():

@@ -331,6 +331,17 @@ def test_an_email_with_a_code_is_short_and_says_from_whom_it_is(newcomer: Client
     assert code_of_the_last_email() in message.body
 
 
+def test_an_operator_who_confirms_his_address_goes_on_to_the_admin(
+    visitor: Client, db: None
+) -> None:
+    User.objects.create_superuser("operator@example.com", PASSWORD)
+    login = f"{reverse('account_login')}?next=/admin/"
+    visitor.post(login, {"login": "operator@example.com", "password": PASSWORD})
+    answer = enter(visitor, code_of_the_last_email())
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/")
+    assert not APIKey.objects.exists()
+
+
 # Keys
 
 
