@@ -98,13 +98,14 @@ def test_the_last_month_of_the_retention_is_kept(owner: Holder) -> None:
 
 
 @pytest.mark.parametrize("counted_before", [False, True])
+@pytest.mark.parametrize("row", [{}, {"status": 422, "units": 0, "problem": "wrong_shape"}])
 def test_a_month_whose_totals_lack_a_call_is_kept_and_said(
-    counted_before: bool, owner: Holder, capsys: Any
+    counted_before: bool, row: dict[str, Any], owner: Holder, capsys: Any
 ) -> None:
     create(LONG_AGO)
     if counted_before:
         logged(owner, LONG_AGO)
-    logged(owner, LONG_AGO, counted=False)
+    logged(owner, LONG_AGO, counted=False, **row)
     with pytest.raises(CommandError):
         call_command("roll_log")
     assert LONG_AGO in partitions.existing()

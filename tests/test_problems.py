@@ -1,4 +1,7 @@
+import json
+import logging
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -83,3 +86,17 @@ def test_a_key_that_gets_into_the_log_is_cut() -> None:
         "event": "failed for mnist_live_[redacted]",
         "exception": "…mnist_live_[redacted]…",
     }
+
+
+def test_each_line_of_the_log_is_json_without_a_key() -> None:
+    key = keys.generate(Kind.LIVE)
+    form = dict(logs.LOGGING["formatters"]["json"])
+    formatter = form.pop("()")(**form)
+    try:
+        raise ValueError(key)
+    except ValueError:
+        record = logging.LogRecord("a", logging.ERROR, "", 1, "%s!", (key,), sys.exc_info())
+    line = formatter.format(record)
+    assert key not in line
+    assert json.loads(line)["event"] == "mnist_live_[redacted]!"
+    assert "ValueError" in json.loads(line)["exception"]
