@@ -30,6 +30,7 @@ format: install  ## Put the code into its form
 
 bench: install test-tools  ## Measure what the README quotes
 	$(BIN)/python -m bench.first_call
+	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.admin
 
 requirements: install  ## Pin the newest versions that requirements*.in allow, with their hashes

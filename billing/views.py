@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -72,7 +72,7 @@ class UsageView(APIView):
 
 
 @login_required
-@require_GET
+@require_safe
 def usage_page(request: HttpRequest) -> HttpResponse:
     customer = customer_of(request)
     end = timezone.now().date() + timedelta(days=1)
