@@ -7,10 +7,9 @@ import os
 
 from mnistapi.logs import LOGGING
 
-wsgi_app = "mnistapi.wsgi"
+wsgi_app = "mnistapi.asgi"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-worker_class = "gthread"
-threads = 4
+worker_class = "mnistapi.worker.Worker"
 timeout = 30
 graceful_timeout = 30
 preload_app = False

@@ -30,20 +30,12 @@ class KeyAuthentication(BaseAuthentication):
 
 
 def authenticate(request: HttpRequest) -> APIKey:
-    """The active key of the request. Raises a 400 or 401 problem.
-
-    What cannot be a key never reaches the database.
-    """
+    """The active key of the request. Raises a 400 or 401 problem."""
     refuse_key_in_query(request.META["QUERY_STRING"])
-    key = key_from_headers(request)
-    if not keys.is_well_formed(key):
-        raise unauthorized(INVALID_KEY, "This is not a key of ours: was all of it copied?")
-    row = APIKey.objects.look_up(key)
-    if row is None:
-        raise unauthorized(INVALID_KEY, "There is no such key.")
-    if refusal := refusal_of(row.revoked_at, row.expires_at, timezone.now()):
-        raise refusal
-    return row
+    key = key_from_headers(
+        request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("HTTP_X_API_KEY", "")
+    )
+    return active(APIKey.objects.look_up(key))
 
 
 def refuse_key_in_query(query: str) -> None:
@@ -55,16 +47,32 @@ def refuse_key_in_query(query: str) -> None:
         )
 
 
-def key_from_headers(request: HttpRequest) -> str:
-    """`Authorization: Bearer KEY` or `X-API-Key: KEY`."""
-    scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return str(key.strip())
-    if key := request.META.get("HTTP_X_API_KEY", "").strip():
-        return str(key)
-    raise unauthorized(
-        MISSING_KEY, "Send your API key in a header: `Authorization: Bearer KEY` or `X-API-Key`."
-    )
+def key_from_headers(authorization: str, x_api_key: str) -> str:
+    """The key in `Authorization: Bearer KEY` or `X-API-Key: KEY`: one that is well formed.
+
+    What cannot be a key never reaches the database.
+    """
+    scheme, _, key = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        key = x_api_key
+        if not key.strip():
+            raise unauthorized(
+                MISSING_KEY,
+                "Send your API key in a header: `Authorization: Bearer KEY` or `X-API-Key`.",
+            )
+    key = key.strip()
+    if not keys.is_well_formed(key):
+        raise unauthorized(INVALID_KEY, "This is not a key of ours: was all of it copied?")
+    return key
+
+
+def active(row: APIKey | None) -> APIKey:
+    """The row of a key that was looked up, if a call may be made with it now."""
+    if row is None:
+        raise unauthorized(INVALID_KEY, "There is no such key.")
+    if refusal := refusal_of(row.revoked_at, row.expires_at, timezone.now()):
+        raise refusal
+    return row
 
 
 def refusal_of(

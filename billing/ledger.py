@@ -1,199 +1,125 @@
-"""The books: what each call is charged, decided under the lock of its account."""
+"""The books: what each call is charged, decided under the lock of its account.
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-
-from django.db import connection
-
-from accounts.authentication import refusal_of
-from mnistapi.problems import Problem
-
-LAST_USE_RESOLUTION = timedelta(minutes=1)
-
-
-@dataclass(frozen=True)
-class Charge:
-    """What a call asks of the books. `units` is 0 for a call that is refused already."""
-
-    customer_id: int
-    key_id: int
-    livemode: bool
-    release: str
-    units: int
-    at: datetime
-
-
-@dataclass(frozen=True)
-class AccountState:
-    """A customer's counters: `period` is the first day of the month that they count."""
-
-    period: date
-    live_units: int
-    test_units: int
-
-    def units(self, livemode: bool) -> int:
-        return self.live_units if livemode else self.test_units
-
-    def plus(self, units: int, livemode: bool) -> "AccountState":
-        if livemode:
-            return AccountState(self.period, self.live_units + units, self.test_units)
-        return AccountState(self.period, self.live_units, self.test_units + units)
-
-
-@dataclass(frozen=True)
-class KeyState:
-    revoked_at: datetime | None
-    expires_at: datetime | None
-    last_used_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the books say of a call: counted at `at`, for `units`, answered by `release`.
-
-    A call that is not answered 200 has neither units nor release. `account` is the account behind
-    this call, `refusal` why the books refuse what would have been answered.
-    """
-
-    at: datetime
-    units: int
-    release: str
-    account: AccountState
-    refusal: Problem | None = None
-
-    @property
-    def hour(self) -> datetime:
-        return self.at.replace(minute=0, second=0, microsecond=0)
-
-
-def charge(charges: Sequence[Charge]) -> list[Verdict]:
-    """Count the calls, each in its hour and on its account, and say so call by call.
-
-    Runs inside the transaction of the caller, who logs the same calls before it commits.
-    """
-    accounts, keys = lock({one.customer_id for one in charges}, {one.key_id for one in charges})
-    verdicts = []
-    for one in charges:
-        verdict = decide(accounts[one.customer_id], keys[one.key_id], one)
-        accounts[one.customer_id] = verdict.account
-        verdicts.append(verdict)
-    write_accounts(accounts)
-    write_hours(charges, verdicts)
-    write_last_use(keys, charges)
-    return verdicts
-
-
-def decide(account: AccountState, key: KeyState, charge: Charge) -> Verdict:
-    """The decision on one call: pure, so that it can be tested without a database.
-
-    A month never runs backwards: a call of the last instant of one, by a clock that is behind,
-    when another has opened the next already, is counted in the first instant of the next.
-    """
-    if month_of(charge.at) > account.period:
-        account = AccountState(month_of(charge.at), 0, 0)
-    opened = datetime(account.period.year, account.period.month, 1, tzinfo=UTC)
-    at = max(charge.at, opened)
-    refusal = refusal_of(key.revoked_at, key.expires_at, at)
-    if refusal or not charge.units:
-        return Verdict(at, 0, "", account, refusal)
-    return Verdict(at, charge.units, charge.release, account.plus(charge.units, charge.livemode))
-
-
-def month_of(at: datetime) -> date:
-    return date(at.year, at.month, 1)
-
-
-LOCK = """
-SELECT a.customer_id, a.period, a.live_units, a.test_units,
-       k.id, k.revoked_at, k.expires_at, k.last_used_at
-FROM billing_account a JOIN accounts_apikey k USING (customer_id)
-WHERE k.id = ANY(%s)
-ORDER BY a.customer_id, k.id
-FOR UPDATE OF a FOR SHARE OF k
+Two round trips: one locks and reads, one counts. The caller's transaction ends with the second, in
+which he logs the same calls. The SQL of both is in functions of the database
+(`billing/migrations/0002_limits.py`), which keep their plans in every connection, also behind a
+pooler that knows no prepared statements.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-def lock(
-    customer_ids: Iterable[int], key_ids: set[int]
-) -> tuple[dict[int, AccountState], dict[int, KeyState]]:
-    """The accounts and keys, locked to the end of the transaction.
+import orjson
 
-    Accounts are locked in the order of their ids, so that two batches never wait for each other,
-    unless both open accounts: then PostgreSQL ends one of them.
+from billing.decision import AccountState, Charge, KeyState, Verdict, decide
+from billing.models import Account
+from mnistapi.transactions import Statement, Transaction
+
+LAST_USE_RESOLUTION = timedelta(minutes=1)
+ACCOUNT_FIELDS = len(AccountState._fields)
+
+# The time is told once the locks are held, by one clock for all processes and machines.
+OPEN = "SELECT books.*, clock_timestamp() FROM billing_open(%s::bigint[]) AS books"
+
+
+@dataclass
+class Books:
+    """The accounts and keys of some calls, locked to the end of the transaction."""
+
+    accounts: dict[int, AccountState]
+    keys: dict[int, KeyState]
+    now: datetime
+
+    def charge(self, charge: Charge) -> Verdict:
+        """Decide on one call; the next is decided on what this one leaves."""
+        account, key = self.accounts[charge.customer_id], self.keys[charge.key_id]
+        verdict = decide(account, key, charge, self.now)
+        self.accounts[charge.customer_id] = verdict.account
+        return verdict
+
+
+def opened(transaction: Transaction, charges: Sequence[tuple[int, int]]) -> Books:
+    """Begin the transaction with the books of these (customer, key) pairs.
+
+    Accounts are locked in the order of their ids, so that two batches never wait for each other.
     The keys are locked too, so that a revocation is either seen here or waits for this commit.
     """
-    accounts, keys = {}, {}
-    with connection.cursor() as cursor:
-        cursor.execute(LOCK, [sorted(key_ids)])
-        if cursor.rowcount < len(key_ids):
-            open_accounts(customer_ids)
-            cursor.execute(LOCK, [sorted(key_ids)])
-        for row in cursor.fetchall():
-            accounts[row[0]] = AccountState(*row[1:4])
-            keys[row[4]] = KeyState(*row[5:8])
-    return accounts, keys
+    key_ids = sorted({key_id for _, key_id in charges})
+    rows = transaction.begin(OPEN, [key_ids])
+    if len(rows) < len(key_ids):
+        transaction.rollback()
+        Account.objects.open({customer_id for customer_id, _ in charges})
+        rows = transaction.begin(OPEN, [key_ids])
+    return books_of(rows)
 
 
-def open_accounts(customer_ids: Iterable[int]) -> None:
-    """An account for each customer who has none yet, before his first call is counted."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO billing_account (customer_id, period, live_units, test_units) "
-            "SELECT id, '0001-01-01', 0, 0 FROM unnest(%s) AS new (id) "
-            "ORDER BY id ON CONFLICT DO NOTHING",
-            [sorted(customer_ids)],
+def books_of(rows: Sequence[tuple[Any, ...]]) -> Books:
+    accounts = {row[0]: AccountState(*row[1 : 1 + ACCOUNT_FIELDS]) for row in rows}
+    keys = {row[1 + ACCOUNT_FIELDS]: KeyState(*row[2 + ACCOUNT_FIELDS : -1]) for row in rows}
+    return Books(accounts, keys, now=rows[-1][-1])
+
+
+def counting(
+    books: Books, charges: Sequence[Charge], verdicts: Sequence[Verdict]
+) -> list[Statement]:
+    """What writes the calls to accounts and hours."""
+    accounts = [{"customer_id": id, **state._asdict()} for id, state in books.accounts.items()]
+    count = (
+        "SELECT billing_count(%s, %s)",
+        [as_json(accounts), as_json(hours_of(charges, verdicts))],
+    )
+    return [count, *noting_last_use(books, charges), *announcing(charges, verdicts)]
+
+
+def hours_of(charges: Sequence[Charge], verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """The totals that these calls add to each hour."""
+    hours: dict[tuple[int, str], dict[str, Any]] = {}
+    for charge, verdict in zip(charges, verdicts, strict=True):
+        hour = hours.get((charge.key_id, verdict.release))
+        if hour is None:
+            hours[charge.key_id, verdict.release] = hour = {
+                "customer_id": charge.customer_id,
+                "key_id": charge.key_id,
+                "release": verdict.release,
+                "hour": verdict.at.replace(minute=0, second=0, microsecond=0),
+                "calls": 0,
+                "units": 0,
+                "errors": 0,
+            }
+        hour["calls"] += 1
+        hour["units"] += verdict.units
+        hour["errors"] += not verdict.units
+    return list(hours.values())
+
+
+def noting_last_use(books: Books, charges: Sequence[Charge]) -> list[Statement]:
+    """Keys' last use, to the minute: one more write a minute, not one a call."""
+    used = {charge.key_id for charge in charges}
+    old = sorted(id for id in used if is_old(books.keys[id].last_used_at, books.now))
+    if not old:
+        return []
+    return [("UPDATE accounts_apikey SET last_used_at = %s WHERE id = ANY(%s)", [books.now, old])]
+
+
+def is_old(noted: datetime | None, now: datetime) -> bool:
+    return noted is None or noted < now - LAST_USE_RESOLUTION
+
+
+def announcing(charges: Sequence[Charge], verdicts: Sequence[Verdict]) -> list[Statement]:
+    """The notices that these calls are to be followed by."""
+    return [
+        (
+            "INSERT INTO billing_notice "
+            '(account_id, period, kind, percent, "limit", made_at) '
+            "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            [charge.customer_id, verdict.account.period, *notice, verdict.at],
         )
-
-
-def write_accounts(accounts: dict[int, AccountState]) -> None:
-    rows = [
-        (id, state.period, state.live_units, state.test_units) for id, state in accounts.items()
+        for charge, verdict in zip(charges, verdicts, strict=True)
+        for notice in verdict.notices
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE billing_account AS a "
-            "SET period = new.period, live_units = new.live_units, test_units = new.test_units "
-            "FROM unnest(%s::bigint[], %s::date[], %s::bigint[], %s::bigint[]) "
-            "AS new (customer_id, period, live_units, test_units) "
-            "WHERE a.customer_id = new.customer_id",
-            columns(rows),
-        )
 
 
-def write_hours(charges: Sequence[Charge], verdicts: Sequence[Verdict]) -> None:
-    totals: dict[tuple[int, int, str, datetime], Counter[str]] = {}
-    for one, verdict in zip(charges, verdicts, strict=True):
-        hour = (one.customer_id, one.key_id, verdict.release, verdict.hour)
-        total = totals.setdefault(hour, Counter())
-        total.update(calls=1, units=verdict.units, errors=int(not verdict.units))
-    rows = [(*hour, sums["calls"], sums["units"], sums["errors"]) for hour, sums in totals.items()]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO billing_usagehour AS h "
-            "(customer_id, key_id, release, hour, calls, units, errors) "
-            "SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[], "
-            "%s::bigint[], %s::bigint[], %s::bigint[]) "
-            "ON CONFLICT (customer_id, key_id, release, hour) DO UPDATE SET "
-            "calls = h.calls + EXCLUDED.calls, "
-            "units = h.units + EXCLUDED.units, "
-            "errors = h.errors + EXCLUDED.errors",
-            columns(rows),
-        )
-
-
-def write_last_use(keys: dict[int, KeyState], charges: Sequence[Charge]) -> None:
-    """Note when keys were last used, to the minute: one more write a minute, not one a call."""
-    for key_id, at in {one.key_id: one.at for one in charges}.items():
-        noted = keys[key_id].last_used_at
-        if noted is None or noted < at - LAST_USE_RESOLUTION:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "UPDATE accounts_apikey SET last_used_at = %s WHERE id = %s", [at, key_id]
-                )
-
-
-def columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    """Rows turned into the arrays that `unnest` takes."""
-    return [list(column) for column in zip(*rows, strict=True)]
+def as_json(rows: list[dict[str, Any]]) -> str:
+    return orjson.dumps(rows).decode()

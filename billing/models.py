@@ -1,18 +1,71 @@
 """What customers pay for: a counter each that a charge locks, and totals by the hour."""
 
-from django.db import models
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+
+from django.db import models, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from accounts.models import APIKey, Customer
+from billing import decision
+from billing.decision import AccountState, in_the_month_of, levels
+from billing.plans import FREE, PLANS
+
+# An account is opened before any month that is counted, and rested.
+NO_MONTH = date.min
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class AccountManager(models.Manager["Account"]):
+    def of(self, customer: Customer) -> "Account":
+        """The customer's account; opened when it is first asked for."""
+        return self.get_or_create(customer=customer)[0]
+
+    def open(self, customer_ids: Iterable[int]) -> None:
+        """An account for each of these customers who has none yet."""
+        # In one order, so that two of these never wait for each other.
+        new = [Account(customer_id=id) for id in sorted(customer_ids)]
+        self.bulk_create(new, ignore_conflicts=True)
+
+
+DEFAULT_SPEND_LIMIT_CENTS = 50_00
 
 
 class Account(models.Model):
-    """The units of the running month. This is the one row that a charge locks."""
+    """Plan, limits and the units of the running month. This is the one row that a charge locks.
+
+    Counters and rate state belong to `billing.ledger`: whoever changes a plan or a limit names
+    just those fields in `update_fields`.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = decision.ACTIVE
+        SUSPENDED = decision.SUSPENDED
 
     customer = models.OneToOneField(Customer, on_delete=models.PROTECT, primary_key=True)
-    period = models.DateField(help_text="the first day of the month, in UTC")
+    plan = models.CharField(
+        max_length=20,
+        default=FREE.name,
+        choices=[(plan.name, plan.title) for plan in PLANS.values()],
+    )
+    status = models.CharField(max_length=20, default=Status.ACTIVE, choices=Status.choices)
+    spend_limit_cents = models.BigIntegerField(
+        default=DEFAULT_SPEND_LIMIT_CENTS, help_text="of a month, in cents of a US dollar"
+    )
+    period = models.DateField(default=NO_MONTH, help_text="the first day of the month, in UTC")
     live_units = models.BigIntegerField(default=0)
     test_units = models.BigIntegerField(default=0)
+    live_tat = models.DateTimeField(
+        default=LONG_AGO, help_text="when the burst of live keys is whole again"
+    )
+    test_tat = models.DateTimeField(
+        default=LONG_AGO, help_text="when the burst of test keys is whole again"
+    )
+    allowance_told = models.SmallIntegerField(default=0, help_text="percent, announced by e-mail")
+    spend_told = models.SmallIntegerField(default=0, help_text="percent, announced by e-mail")
+
+    objects = AccountManager()
 
     class Meta:
         constraints = [
@@ -20,10 +73,73 @@ class Account(models.Model):
                 name="account_units_are_not_negative",
                 condition=Q(live_units__gte=0, test_units__gte=0),
             ),
+            models.CheckConstraint(
+                name="account_spend_limit_is_not_negative", condition=Q(spend_limit_cents__gte=0)
+            ),
+            models.CheckConstraint(name="account_plan_is_known", condition=Q(plan__in=list(PLANS))),
+            models.CheckConstraint(
+                name="account_status_is_known",
+                condition=Q(status__in=[decision.ACTIVE, decision.SUSPENDED]),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.customer}, {self.period:%Y-%m}"
+
+    @property
+    def state(self) -> AccountState:
+        """What `billing.decision` knows of it."""
+        return AccountState(**{name: getattr(self, name) for name in AccountState._fields})
+
+    @property
+    def this_month(self) -> AccountState:
+        """The state in the running month, in UTC: before its first call it is at zero."""
+        return in_the_month_of(timezone.now(), self.state)
+
+    def change(self, **fields: object) -> None:
+        """Change the plan, the status or the spend limit.
+
+        What was announced of the old limits is forgotten as far as it is not true of the new ones.
+        """
+        with transaction.atomic():  # a charge that runs meanwhile must not be overwritten
+            locked = Account.objects.select_for_update().get(pk=self.pk)
+            for name, value in fields.items():
+                setattr(locked, name, value)
+            allowance, spend = levels(locked.state)
+            locked.allowance_told = min(locked.allowance_told, allowance)
+            locked.spend_told = min(locked.spend_told, spend)
+            locked.save(update_fields=[*fields, "allowance_told", "spend_told"])
+        self.refresh_from_db()
+
+
+class Notice(models.Model):
+    """An e-mail that a limit is near or reached: made by the charge that reached it, sent later."""
+
+    class Kind(models.TextChoices):
+        ALLOWANCE = "allowance"
+        SPEND = "spend"
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT)
+    period = models.DateField()
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    percent = models.SmallIntegerField()
+    limit = models.BigIntegerField(help_text="units of the allowance, or cents of the spend limit")
+    made_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="notice_is_made_once_a_month_for_a_limit",
+                fields=["account", "period", "kind", "percent", "limit"],
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["id"], name="notice_to_send", condition=Q(sent_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.percent} % of the {self.get_kind_display().lower()} limit, {self.account}"
 
 
 class UsageHour(models.Model):

@@ -14,6 +14,8 @@ from rest_framework import exceptions
 
 log = structlog.get_logger()
 
+MEDIA_TYPE = "application/problem+json"
+
 
 @dataclass(frozen=True)
 class ProblemType:
@@ -40,8 +42,9 @@ class Problem(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
     billed: bool | None = False
 
-    def response(self, request_id: object) -> HttpResponse:
-        body = {
+    def body(self, request_id: object) -> bytes:
+        """The problem as it is sent."""
+        fields = {
             "type": self.type.uri,
             "title": self.type.title,
             "status": self.type.status,
@@ -50,10 +53,13 @@ class Problem(Exception):
             "request_id": str(request_id),
             "billed": self.billed,
         }
+        return json.dumps(fields).encode()
+
+    def response(self, request_id: object) -> HttpResponse:
         return HttpResponse(
-            json.dumps(body),
+            self.body(request_id),
             status=self.type.status,
-            content_type="application/problem+json",
+            content_type=MEDIA_TYPE,
             headers=dict(self.headers),
         )
 
@@ -65,19 +71,27 @@ MISSING_KEY = ProblemType("missing_key", 401, "Missing API key")
 INVALID_KEY = ProblemType("invalid_key", 401, "Invalid API key")
 REVOKED_KEY = ProblemType("revoked_key", 401, "Revoked API key")
 EXPIRED_KEY = ProblemType("expired_key", 401, "Expired API key")
+PAYMENT_REQUIRED = ProblemType("payment_required", 402, "Payment required")
+SPEND_LIMIT_REACHED = ProblemType("spend_limit_reached", 402, "Spend limit reached")
 FORBIDDEN = ProblemType("forbidden", 403, "Forbidden")
+ACCOUNT_SUSPENDED = ProblemType("account_suspended", 403, "Account suspended")
 NOT_FOUND = ProblemType("not_found", 404, "Not found")
 METHOD_NOT_ALLOWED = ProblemType("method_not_allowed", 405, "Method not allowed")
 LENGTH_REQUIRED = ProblemType("length_required", 411, "Length required")
 BODY_TOO_LARGE = ProblemType("body_too_large", 413, "Body too large")
 UNSUPPORTED_MEDIA_TYPE = ProblemType("unsupported_media_type", 415, "Unsupported media type")
 WRONG_SHAPE = ProblemType("wrong_shape", 422, "Wrong shape")
+MALFORMED_NPY = ProblemType("malformed_npy", 400, "Malformed npy")
 NOT_A_NUMBER = ProblemType("not_a_number", 422, "Not a number")
 PIXEL_OUT_OF_RANGE = ProblemType("pixel_out_of_range", 422, "Pixel out of range")
 TOO_MANY_IMAGES = ProblemType("too_many_images", 422, "Too many images")
 UNKNOWN_FIELD = ProblemType("unknown_field", 422, "Unknown field")
 INVALID_INK = ProblemType("invalid_ink", 422, "Invalid ink")
 INVALID_PERIOD = ProblemType("invalid_period", 422, "Invalid period")
+INVALID_IDEMPOTENCY_KEY = ProblemType("invalid_idempotency_key", 422, "Invalid idempotency key")
+IDEMPOTENCY_KEY_REUSED = ProblemType("idempotency_key_reused", 422, "Idempotency key reused")
+RATE_LIMITED = ProblemType("rate_limited", 429, "Rate limited")
+TEST_ALLOWANCE_USED_UP = ProblemType("test_allowance_used_up", 429, "Test allowance used up")
 INTERNAL_ERROR = ProblemType("internal_error", 500, "Internal error")
 UNAVAILABLE = ProblemType("unavailable", 503, "Temporarily unavailable")
 OUTCOME_UNKNOWN = ProblemType("outcome_unknown", 503, "Outcome unknown")

@@ -36,7 +36,7 @@ class RequestIds:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             response = self.get_response(request)
-            response["X-Request-Id"] = request_id
+            response.headers.setdefault("X-Request-Id", request_id)
             log.info(
                 "request",
                 method=request.method,

@@ -2,31 +2,45 @@
 
 import orjson
 
+from billing import rating
 from predictions.settlement import Receipt
 
 
 def answer(receipt: Receipt) -> bytes:
     """`POST /v1/predictions`: the predictions, the release that made them, and what they cost."""
-    account = receipt.verdict.account
     body = {
-        "id": str(receipt.id),
+        "id": receipt.id,
         "release": receipt.prediction.release,
         "predictions": predictions(receipt),
-        "usage": {
-            "units": receipt.verdict.units,
-            "livemode": receipt.livemode,
-            "period": f"{account.period:%Y-%m}",
-            "period_units": account.units(receipt.livemode),
-        },
+        "usage": usage(receipt),
     }
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def predictions(receipt: Receipt) -> list[dict[str, object]]:
+    probabilities = receipt.prediction.probabilities
+    digits = probabilities.argmax(axis=1).tolist()
     return [
-        {"digit": row.argmax(), "confidence": row.max(), "probabilities": row}
-        for row in receipt.prediction.probabilities
+        {"digit": digit, "confidence": row[digit], "probabilities": row}
+        for digit, row in zip(digits, probabilities, strict=True)
     ]
+
+
+def usage(receipt: Receipt) -> dict[str, object]:
+    """What the call cost, and where its account stands behind it. Money is exact."""
+    verdict, livemode = receipt.verdict, receipt.livemode
+    account, plan = verdict.account, verdict.plan
+    left = max(account.spend_limit - account.cost, 0)
+    return {
+        "units": verdict.units,
+        "cost": rating.text(verdict.cost),
+        "currency": rating.CURRENCY,
+        "livemode": livemode,
+        "period": account.period.isoformat()[:7],
+        "period_units": account.units(livemode),
+        "remaining_free": max(plan.allowance - account.units(livemode), 0),
+        "spend_limit_remaining": rating.text(left) if plan.is_billed else None,
+    }
 
 
 def blog_answer(receipt: Receipt) -> bytes:

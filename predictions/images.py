@@ -4,17 +4,20 @@ Pure functions; docs/preprocessing.md says the same in words. What is refused is
 problem that says which image and which pixel.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from io import BytesIO
 from itertools import chain
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
+from billing.plans import PLANS
 from mnistapi.problems import (
     INVALID_INK,
     MALFORMED_JSON,
+    MALFORMED_NPY,
     NOT_A_NUMBER,
     PIXEL_OUT_OF_RANGE,
     TOO_MANY_IMAGES,
@@ -24,28 +27,42 @@ from mnistapi.problems import (
 )
 
 Images = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.float64]
+Pixels = npt.NDArray[Any]  # [n, 784] of uint8 or floats, as they were sent
 
 SIDE = 28
 PIXELS = SIDE * SIDE
-MAX_IMAGES = 100
-# A hundred images of 784 floats in full are 2 MB; what is parsed takes many times its size.
-MAX_BODY = 2 * 2**20
-WHITE = 255.0
+WHITE = 255
 ROUNDING = 1e-3
+# The most that any plan allows; a plan's own limit is for the ledger to hold.
+MAX_IMAGES = max(plan.max_images for plan in PLANS.values())
 
 IMAGE_FIELDS = {"image", "images"}
 INKS = {"dark", "light"}
 
+# The 108 pixels around the edge, by their place in a flat image.
+FRAME = np.flatnonzero(np.pad(np.zeros((SIDE - 2, SIDE - 2)), 1, constant_values=1))
 
-def decode(body: bytes) -> Images:
-    """`POST /v1/predictions`: one image, or up to 100, as JSON numbers.
+
+class Form(NamedTuple):
+    """A form in which images are sent: `decode` reads a body of at most `max_body` bytes."""
+
+    max_body: int
+    decode: Callable[[bytes], Images]
+
+
+def decode_json(body: bytes) -> Images:
+    """One image or several as JSON numbers.
 
     The body is 784 numbers, 28 x 28 of them, or a list of either; or an object that has such a
     thing as `image` or `images`, and maybe `ink`.
     """
-    pixels, ink = pixels_and_ink(parse(body))
-    return normalise(pixels, ink)
+    images, ink = images_and_ink(parse(body))
+    return normalise(pixels_of(images, may_hold_booleans(body)), ink)
+
+
+def decode_npy(body: bytes) -> Images:
+    """Images as numpy saves them: n x 28 x 28 or n x 784, or one of them, uint8 or floats."""
+    return normalise(finite_in_range(saved_array(body)), None)
 
 
 def decode_blog(body: bytes) -> Images:
@@ -53,8 +70,17 @@ def decode_blog(body: bytes) -> Images:
     value = parse(body)
     if not isinstance(value, list) or len(value) != PIXELS:
         wrong_shape("The body must be an array of 784 numbers.")
-    pixels = in_range([flat(value, 0)])
-    return shaped((WHITE - pixels) / WHITE)
+    pixels = pixels_of([value], may_hold_booleans(body))
+    return shaped((WHITE - pixels.astype(np.float32)) / np.float32(WHITE))
+
+
+# What is parsed from JSON takes up to thirty times its size; 2 MiB are 100 images of 784 numbers
+# written in full. An array is used as it is: 10 MiB are 1,600 images of float64.
+FORMS = {
+    "application/json": Form(2 * 2**20, decode_json),
+    "application/x-npy": Form(10 * 2**20, decode_npy),
+}
+BLOG_FORMS = {"application/json": Form(2 * 2**20, decode_blog)}
 
 
 def parse(body: bytes) -> Any:
@@ -64,9 +90,13 @@ def parse(body: bytes) -> Any:
         raise Problem(MALFORMED_JSON, f"The body is not JSON: {error}.") from error
 
 
-def pixels_and_ink(value: Any) -> tuple[Pixels, str | None]:
+def may_hold_booleans(body: bytes) -> bool:
+    return b"true" in body or b"false" in body
+
+
+def images_and_ink(value: Any) -> tuple[list[Any], str | None]:
     if not isinstance(value, dict):
-        return pixels_of(value), None
+        return images_of(value), None
     if unknown := value.keys() - IMAGE_FIELDS - {"ink"}:
         raise Problem(UNKNOWN_FIELD, f"There is no field {min(unknown)[:40]!r}.")
     ink = value.get("ink")
@@ -76,60 +106,57 @@ def pixels_and_ink(value: Any) -> tuple[Pixels, str | None]:
     if len(given) != 1:
         wrong_shape('Give either "image" or "images".')
     field = given.pop()
-    pixels = pixels_of(value[field])
-    if field == "image" and len(pixels) != 1:
+    images = images_of(value[field])
+    if field == "image" and len(images) != 1:
         wrong_shape('"image" is one image; several are "images".')
-    return pixels, ink
+    return images, ink
 
 
-def pixels_of(value: Any) -> Pixels:
-    """The numbers as they were sent: float64 [n, 784], each in 0..255."""
-    images = rows_of(value)
-    if len(images) > MAX_IMAGES:
-        raise Problem(TOO_MANY_IMAGES, f"{len(images)} images were sent; {MAX_IMAGES} may be.")
-    return in_range([flat(image, index) for index, image in enumerate(images)])
-
-
-def in_range(numbers: list[list[float]]) -> Pixels:
-    pixels = np.array(numbers, dtype=np.float64)
-    # NaN cannot be written in JSON, so a comparison finds all that is wrong.
-    outside = np.argwhere((pixels < 0) | (pixels > WHITE))
-    if len(outside):
-        image, pixel = outside[0]
-        raise Problem(
-            PIXEL_OUT_OF_RANGE,
-            f"Pixel {pixel} of image {image} is {numbers[image][pixel]}; pixels are 0 to 255.",
-        )
-    return pixels
-
-
-def rows_of(value: Any) -> list[Any]:
+def images_of(value: Any) -> list[Any]:
     """The images of a value of any of the four shapes, each still flat or 28 x 28."""
     if not isinstance(value, list) or not value:
         wrong_shape("An image is 784 numbers or 28 rows of 28.")
     if not isinstance(value[0], list):
         return [value]
     rows_of_one = len(value) == SIDE and all(is_row(row) for row in value)
-    return [value] if rows_of_one else value
+    return [value] if rows_of_one else limited(value)
+
+
+def limited(images: list[Any]) -> list[Any]:
+    if len(images) > MAX_IMAGES:
+        raise Problem(TOO_MANY_IMAGES, f"{len(images)} images were sent; {MAX_IMAGES} may be.")
+    return images
 
 
 def is_row(value: Any) -> bool:
     return isinstance(value, list) and len(value) == SIDE and not isinstance(value[0], list)
 
 
-def flat(image: Any, index: int) -> list[float]:
-    """The 784 numbers of one image that is flat or 28 x 28."""
+def pixels_of(images: list[Any], may_hold_booleans: bool) -> Pixels:
+    """The numbers of JSON images, each in 0..255: uint8 [n, 784] if all are whole, else float64."""
+    rows = [flat(image, index) for index, image in enumerate(images)]
+    if not may_hold_booleans:
+        try:  # the usual case, at a quarter of the cost: each row is a list of bytes
+            return np.frombuffer(b"".join(map(bytes, rows)), np.uint8).reshape(-1, PIXELS)
+        except (TypeError, ValueError):
+            pass
+    for index, row in enumerate(rows):
+        refuse_other_types(row, index)
+    return in_range(np.array(rows, np.float64), rows)
+
+
+def flat(image: Any, index: int) -> list[Any]:
+    """The 784 items of one image that is flat or 28 x 28."""
     if not isinstance(image, list):
         wrong_shape(f"Image {index} is not an array.")
     if len(image) == SIDE and all(is_row(row) for row in image):
         image = list(chain.from_iterable(image))
     if len(image) != PIXELS:
         wrong_shape(f"Image {index} is not 784 numbers or 28 rows of 28.")
-    refuse_other_types(image, index)
     return list(image)
 
 
-def refuse_other_types(numbers: Iterable[Any], index: int) -> None:
+def refuse_other_types(numbers: list[Any], index: int) -> None:
     """A look at the types, as numpy would take "1", true and null for numbers."""
     if set(map(type, numbers)) <= {int, float}:
         return
@@ -137,6 +164,60 @@ def refuse_other_types(numbers: Iterable[Any], index: int) -> None:
         if type(number) not in (int, float):
             kind = {str: "text", bool: "a boolean", list: "an array"}.get(type(number), "no number")
             raise Problem(NOT_A_NUMBER, f"Pixel {pixel} of image {index} is {kind}.")
+
+
+def in_range(pixels: Pixels, given: Any) -> Pixels:
+    """The pixels, if they are all in 0..255; `given` has them as they were sent."""
+    outside = np.argwhere((pixels < 0) | (pixels > WHITE))
+    if len(outside):
+        image, pixel = outside[0]
+        raise Problem(
+            PIXEL_OUT_OF_RANGE,
+            f"Pixel {pixel} of image {image} is {given[image][pixel]}; pixels are 0 to 255.",
+        )
+    return pixels
+
+
+def saved_array(body: bytes) -> Pixels:
+    """The array of a .npy file, [n, 784]. Nothing is allocated for what only its header says."""
+    file = BytesIO(body)
+    try:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, is_fortran, dtype = read_header(file)
+    except (ValueError, KeyError) as error:
+        raise Problem(MALFORMED_NPY, "The body is not a .npy file of version 1 or 2.") from error
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise Problem(NOT_A_NUMBER, f"Pixels are uint8 or floats, not {dtype.name}.")
+    count = number_of_images(shape)
+    data = memoryview(body)[file.tell() :]
+    if len(data) != count * PIXELS * dtype.itemsize:
+        raise Problem(MALFORMED_NPY, "The body is longer or shorter than its header says.")
+    array = np.frombuffer(data, dtype)
+    return array.reshape(shape, order="F" if is_fortran else "C").reshape(count, PIXELS)
+
+
+def number_of_images(shape: tuple[int, ...]) -> int:
+    if shape in ((PIXELS,), (SIDE, SIDE)):
+        return 1
+    if not shape or shape[1:] not in ((PIXELS,), (SIDE, SIDE)) or not shape[0]:
+        wrong_shape(f"The array has the shape {list(shape)}, not [n, 28, 28] or [n, 784].")
+    if shape[0] > MAX_IMAGES:
+        raise Problem(TOO_MANY_IMAGES, f"{shape[0]} images were sent; {MAX_IMAGES} may be.")
+    return shape[0]
+
+
+def finite_in_range(pixels: Pixels) -> Pixels:
+    if pixels.dtype == np.uint8:
+        return pixels
+    strange = np.argwhere(~np.isfinite(pixels))
+    if len(strange):
+        image, pixel = strange[0]
+        raise Problem(NOT_A_NUMBER, f"Pixel {pixel} of image {image} is not a finite number.")
+    return in_range(pixels, pixels)
 
 
 def normalise(pixels: Pixels, ink: str | None) -> Images:
@@ -147,21 +228,22 @@ def normalise(pixels: Pixels, ink: str | None) -> Images:
     said, the paper is what most of the frame is: where that is light, the image is inverted.
     """
     in_bytes = pixels.max(axis=1, keepdims=True) > 1 + ROUNDING
-    images = np.where(in_bytes, pixels / WHITE, np.minimum(pixels, 1)).reshape(-1, SIDE, SIDE)
-    dark_ink = on_light_paper(images) if ink is None else ink == "dark"
-    images = np.where(np.reshape(dark_ink, (-1, 1, 1)), 1 - images, images)
+    images: Images = pixels.astype(np.float32)
+    images /= np.where(in_bytes, np.float32(WHITE), np.float32(1))
+    np.minimum(images, 1, out=images)
+    has_dark_ink = on_light_paper(images) if ink is None else np.full(len(images), ink == "dark")
+    if has_dark_ink.any():
+        images[has_dark_ink] = 1 - images[has_dark_ink]
     return shaped(images)
 
 
-def on_light_paper(images: Pixels) -> npt.NDArray[np.bool_]:
-    """For each of [n, 28, 28] in 0..1: is the mean of its frame, one pixel wide, above a half?"""
-    frame = np.ones((SIDE, SIDE), dtype=bool)
-    frame[1:-1, 1:-1] = False
-    return np.asarray(images[:, frame].mean(axis=1) > 0.5)
+def on_light_paper(images: Images) -> npt.NDArray[np.bool_]:
+    """For each of [n, 784] in 0..1: is the mean of its frame, one pixel wide, above a half?"""
+    return np.asarray(images.take(FRAME, axis=1).mean(axis=1) > 0.5)
 
 
-def shaped(pixels: npt.NDArray[Any]) -> Images:
-    return pixels.reshape(-1, SIDE, SIDE, 1).astype(np.float32)
+def shaped(images: Images) -> Images:
+    return images.reshape(-1, SIDE, SIDE, 1)
 
 
 def wrong_shape(detail: str) -> NoReturn:

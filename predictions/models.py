@@ -43,3 +43,22 @@ class Call(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Idempotency(models.Model):
+    """What a call with an `Idempotency-Key` was answered, for whoever sends it again.
+
+    Only answers of 200 are stored: a refusal executed nothing, so the call may be made again.
+    """
+
+    pk = models.CompositePrimaryKey("customer", "livemode", "idempotency_key")
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="+", db_index=False)
+    livemode = models.BooleanField()
+    idempotency_key = models.CharField(max_length=255)
+    digest = models.BinaryField(help_text="SHA-256 of what was sent")
+    call_id = models.UUIDField()
+    body = models.BinaryField()
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.idempotency_key} of {self.customer}"

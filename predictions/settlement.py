@@ -5,28 +5,35 @@ answered before it: a 200 is the receipt of a committed row.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 import structlog
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection
 
 from accounts.models import APIKey
 from billing import ledger
-from billing.ledger import Verdict
-from mnistapi.problems import Problem, internal_error, outcome_unknown
+from billing.decision import Charge, Verdict
+from mnistapi.problems import Problem, internal_error, outcome_unknown, problem_from
+from mnistapi.transactions import Statement, Transaction
 from model import serving
+from predictions import idempotency
+from predictions.idempotency import Identity, Retry, Stored
 from predictions.images import Images
 from predictions.models import Call
 
 log = structlog.get_logger()
 
+REPLAYED = {"Idempotent-Replayed": "true"}
+UNAUTHORIZED = 401
+LOG = "SELECT predictions_log(%s)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """Probabilities [n, 10] of the images of a call, and the release that gave them."""
 
@@ -34,24 +41,32 @@ class Prediction:
     probabilities: npt.NDArray[np.float32]
 
 
-@dataclass
+@dataclass(slots=True)
 class OpenCall:
     """A call that is authenticated and not settled: with images, or with what refuses it.
 
-    `began` is in seconds of `time.perf_counter`.
+    `began` is in seconds of `time.perf_counter`; `write` makes the bytes of the answer.
     """
 
     id: UUID
     key: APIKey
     began: float
+    write: Callable[["Receipt"], bytes]
     images: Images | None = None
     prediction: Prediction | None = None
     refusal: Problem | None = None
+    retry: Retry | None = None
+
+    @property
+    def identity(self) -> Identity | None:
+        if self.retry is None:
+            return None
+        return Identity(self.key.customer_id, self.key.livemode, self.retry.key)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a settled call is answered with."""
+    """What the answer to a settled call is written from."""
 
     id: UUID
     livemode: bool
@@ -59,82 +74,185 @@ class Receipt:
     verdict: Verdict
 
 
-def settle(calls: Sequence[OpenCall]) -> list[Receipt | Problem]:
-    """Answer, charge and log the calls, and give each its receipt or its refusal.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 200, which is in the books as call `id`."""
 
-    Raises django.db.Error when the database does not take them: then none of them has happened.
-    Raises a problem when that cannot be known.
+    id: UUID
+    body: bytes
+    headers: Mapping[str, str]
+
+
+Outcome = Answer | Problem
+
+
+def settle(calls: Sequence[OpenCall]) -> list[Outcome]:
+    """Answer, charge and log the calls, and give each its answer or its refusal.
+
+    Raises nothing: where the database does not take them, none of them has happened, and each is
+    told so. What fails for one of several calls fails for that one alone.
     """
-    predict([call for call in calls if call.images is not None])
-    now = datetime.now(UTC)
-    written = False
+    predict(calls)
     try:
-        with transaction.atomic():  # the totals and the log agree because they commit together
-            verdicts = ledger.charge([charge_of(call, now) for call in calls])
-            Call.objects.bulk_create(map(row_of, calls, verdicts))
-            written = True
-    except (OperationalError, InterfaceError):
-        # A connection that is lost after the commit left says nothing of how it ended.
-        if not written or not were_committed(calls):
-            raise
-    return list(map(outcome_of, calls, verdicts))
-
-
-def were_committed(calls: Sequence[OpenCall]) -> bool:
-    """Whether the log holds the calls, asked on a new connection; a problem if none opens."""
-    connection.close()
-    try:
-        return Call.objects.filter(pk__in=[call.id for call in calls]).exists()
-    except (OperationalError, InterfaceError) as error:
-        raise outcome_unknown() from error
+        return enter_in_the_books(calls)
+    except Exception as error:
+        if len(calls) == 1 or isinstance(error, (OperationalError, InterfaceError, Problem)):
+            problem = problem_from(error)
+            return [problem] * len(calls)
+    log.exception("batch_failed")
+    return [outcome for call in calls for outcome in settle([call])]
 
 
 def predict(calls: Sequence[OpenCall]) -> None:
-    """One prediction for the images of all calls. If it fails, each of them is refused."""
-    if not calls:
+    """One prediction for the images of all calls that have none yet.
+
+    If it fails, each is tried alone, and refused if that fails as well.
+    """
+    waiting = [call for call in calls if call.images is not None and call.prediction is None]
+    if not waiting:
         return
-    images = [call.images for call in calls if call.images is not None]
-    ends = np.cumsum([len(some) for some in images])[:-1]
     try:
-        release = serving.current()
-        probabilities = release.predict(np.concatenate(images))
+        assign_predictions(waiting)
     except Exception:
         log.exception("prediction_failed")
-        for call in calls:
-            call.refusal = internal_error()
-        return
-    for call, part in zip(calls, np.split(probabilities, ends), strict=True):
-        call.prediction = Prediction(release.name, part)
+        if len(waiting) == 1:
+            waiting[0].refusal, waiting[0].images = internal_error(), None
+            return
+        for call in waiting:
+            predict([call])
 
 
-def charge_of(call: OpenCall, now: datetime) -> ledger.Charge:
-    return ledger.Charge(
-        customer_id=call.key.customer_id,
-        key_id=call.key.pk,
-        livemode=call.key.livemode,
-        release=call.prediction.release if call.prediction else "",
-        units=len(call.prediction.probabilities) if call.prediction else 0,
-        at=now,
-    )
+def assign_predictions(calls: Sequence[OpenCall]) -> None:
+    images = [call.images for call in calls if call.images is not None]
+    release = serving.current()
+    probabilities = release.predict(np.concatenate(images) if len(images) > 1 else images[0])
+    begin = 0
+    for call, some in zip(calls, images, strict=True):
+        call.prediction = Prediction(release.name, probabilities[begin : begin + len(some)])
+        begin += len(some)
 
 
-def row_of(call: OpenCall, verdict: Verdict) -> Call:
-    refusal = call.refusal or verdict.refusal
-    return Call(
-        id=call.id,
-        at=verdict.at,
-        customer_id=call.key.customer_id,
-        key_id=call.key.pk,
-        release=verdict.release,
-        units=verdict.units,
-        status=refusal.type.status if refusal else 200,
-        problem=refusal.type.code if refusal else "",
-        latency_ms=(time.perf_counter() - call.began) * 1000,
-    )
+def enter_in_the_books(calls: Sequence[OpenCall]) -> list[Outcome]:
+    """Decide, count and log the calls in one transaction.
+
+    On a connection that was lost since the last one it is tried again; one that is lost at the
+    commit says nothing of how that ended, so the log is asked.
+    """
+    transaction = Transaction()
+    try:
+        return settle_in(transaction, calls)
+    except (OperationalError, InterfaceError):
+        if transaction.is_ending or not connection_is_lost():
+            raise
+    connection.close()
+    return settle_in(Transaction(), calls)
 
 
-def outcome_of(call: OpenCall, verdict: Verdict) -> Receipt | Problem:
-    if refusal := call.refusal or verdict.refusal:
-        return refusal
-    assert call.prediction is not None  # a call has one of the two once it is predicted
-    return Receipt(call.id, call.key.livemode, call.prediction, verdict)
+def connection_is_lost() -> bool:
+    return connection.connection is None or connection.connection.closed != 0
+
+
+def settle_in(transaction: Transaction, calls: Sequence[OpenCall]) -> list[Outcome]:
+    with transaction:
+        books = ledger.opened(transaction, [(call.key.customer_id, call.key.id) for call in calls])
+        batch = Batch(books, stored_answers(transaction, calls, books))
+        outcomes = [batch.settle(call) for call in calls]
+        try:
+            transaction.commit(batch.statements())
+        except (OperationalError, InterfaceError):
+            if not were_committed(batch.rows):
+                raise
+    return outcomes
+
+
+def stored_answers(
+    transaction: Transaction, calls: Sequence[OpenCall], books: ledger.Books
+) -> dict[Identity, Stored]:
+    identities = [call.identity for call in calls if call.identity is not None]
+    return idempotency.stored_answers(transaction, identities, books.now)
+
+
+class Batch:
+    """Calls that are settled together, one after the other, and what is to be written of them."""
+
+    def __init__(self, books: ledger.Books, stored: dict[Identity, Stored]) -> None:
+        self.books = books
+        self.stored = stored
+        self.charges: list[Charge] = []
+        self.verdicts: list[Verdict] = []
+        self.rows: list[dict[str, Any]] = []
+        self.storing: list[Statement] = []
+
+    def settle(self, call: OpenCall) -> Outcome:
+        """The outcome of one call, in the light of those before it.
+
+        One whose key has died since it was looked up leaves no row, as if it had been dead then.
+        """
+        stored = self.stored.get(call.identity) if call.identity else None
+        refusal = call.refusal
+        if stored and call.retry and stored.digest != call.retry.digest:
+            refusal = idempotency.reused()
+        charge = charge_of(call, is_free=bool(refusal or stored))
+        verdict = self.books.charge(charge)
+        if verdict.refusal and verdict.refusal.type.status == UNAUTHORIZED:
+            return verdict.refusal
+        refusal = verdict.refusal or refusal
+        if stored and not refusal:
+            return Answer(stored.call_id, stored.body, verdict.headers | REPLAYED)
+        self.log(call, charge, verdict, refusal)
+        if refusal:
+            return replace(refusal, headers={**refusal.headers, **verdict.headers})
+        return self.answer(call, verdict)
+
+    def log(
+        self, call: OpenCall, charge: Charge, verdict: Verdict, refusal: Problem | None
+    ) -> None:
+        """A row for every call but a retry that is answered: that one has its row."""
+        self.charges.append(charge)
+        self.verdicts.append(verdict)
+        self.rows.append(
+            {
+                "id": call.id,
+                "at": verdict.at,
+                "customer_id": charge.customer_id,
+                "key_id": charge.key_id,
+                "release": verdict.release,
+                "units": verdict.units,
+                "status": refusal.type.status if refusal else 200,
+                "problem": refusal.type.code if refusal else "",
+                "latency_ms": (time.perf_counter() - call.began) * 1000,
+            }
+        )
+
+    def answer(self, call: OpenCall, verdict: Verdict) -> Answer:
+        assert call.prediction is not None  # it has units, so it was predicted
+        receipt = Receipt(call.id, call.key.livemode, call.prediction, verdict)
+        answer = Answer(call.id, call.write(receipt), verdict.headers)
+        if call.retry and call.identity:
+            stored = Stored(call.retry.digest, call.id, answer.body)
+            self.stored[call.identity] = stored
+            self.storing.append(idempotency.storing(call.identity, stored, self.books.now))
+        return answer
+
+    def statements(self) -> Iterator[Statement]:
+        """What enters the batch in the books."""
+        yield from ledger.counting(self.books, self.charges, self.verdicts)
+        if self.rows:
+            yield LOG, [ledger.as_json(self.rows)]
+        yield from self.storing
+
+
+def charge_of(call: OpenCall, is_free: bool) -> Charge:
+    key, prediction = call.key, call.prediction
+    units = 0 if is_free or prediction is None else len(prediction.probabilities)
+    release = prediction.release if prediction else ""
+    return Charge(key.customer_id, key.id, key.livemode, release, units)
+
+
+def were_committed(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the log holds these, asked on a new connection; a problem if none opens."""
+    connection.close()
+    try:
+        return Call.objects.filter(pk__in=[row["id"] for row in rows]).exists()
+    except (OperationalError, InterfaceError) as error:
+        raise outcome_unknown() from error

@@ -1,0 +1,64 @@
+"""A transaction in two round trips: BEGIN travels with its first query, COMMIT with its last."""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+from uuid import uuid4
+
+from django.db import connection
+
+Statement = tuple[str, Sequence[Any]]
+
+
+class Transaction:
+    """One transaction on this thread's connection; within another one it is a savepoint of that.
+
+    `django.db.transaction.atomic` does the same in four round trips, which is half of the time
+    that a call spends on its way to the database.
+    """
+
+    def __init__(self) -> None:
+        self.is_open = False
+        self.is_ending = False
+        if connection.in_atomic_block:
+            name = f"s{uuid4().hex}"
+            self._begin, self._commit = f"SAVEPOINT {name}", f"RELEASE SAVEPOINT {name}"
+            self._rollback = f"ROLLBACK TO SAVEPOINT {name}"
+        else:
+            self._begin, self._commit, self._rollback = "BEGIN", "COMMIT", "ROLLBACK"
+
+    def __enter__(self) -> "Transaction":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self.is_open and kind:
+            self.rollback()
+
+    def begin(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Begin with a query; gives its rows."""
+        self.is_open = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"{self._begin}; {sql}", parameters)
+            return list(cursor.fetchall())
+
+    def query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return list(cursor.fetchall())
+
+    def commit(self, statements: Iterable[Statement]) -> None:
+        """End with these statements. From here on a lost connection leaves the outcome unknown."""
+        self.is_ending = True
+        queries, parameters = zip(*statements, strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute("; ".join([*queries, self._commit]), list(chain(*parameters)))
+        self.is_open = False
+
+    def rollback(self) -> None:
+        """Undo it all; on a connection that is lost the database has done so already."""
+        self.is_open = False
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(self._rollback)
+        except Exception:
+            connection.close()

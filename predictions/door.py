@@ -1,0 +1,180 @@
+"""The second door: the calls as a small ASGI application in front of Django.
+
+It does what `predictions.views` does, with the same functions; what differs is that calls which
+arrive while others are being settled are settled together, next. Everything that is not a call goes
+on to Django.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from accounts.authentication import refuse_key_in_query
+from mnistapi import fixed_headers
+from mnistapi.django_bridge import Application, Receive, Scope, Send
+from mnistapi.problems import BAD_REQUEST, MEDIA_TYPE, Problem, problem_from
+from mnistapi.uuid7 import uuid7
+from predictions.endpoints import ENDPOINTS, Endpoint, Head
+from predictions.gathering import Gathering
+from predictions.known_keys import KnownKeys
+from predictions.settlement import Answer, OpenCall, Outcome, predict
+
+Headers = dict[bytes, bytes]
+Pairs = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+PROBLEM = (b"content-type", MEDIA_TYPE.encode())
+UNAUTHORIZED = 401
+# The images of a larger body are decoded and predicted where they hold up no others.
+LARGE = 64 * 2**10
+PATIENCE_SECONDS = 60  # for a body to arrive
+
+log = structlog.get_logger("mnistapi.request")
+
+
+class Door:
+    """An ASGI application for one process: calls are answered here, the rest by `others`."""
+
+    def __init__(self, others: Application) -> None:
+        self.others = others
+        self.keys = KnownKeys()
+        self.gathering = Gathering()
+        self.large = ThreadPoolExecutor(1, "large")
+        self.fixed = raw(fixed_headers.of_an_answer().items())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.live(receive, send)
+            return
+        endpoint = ENDPOINTS.get(scope["path"])
+        headers = dict(scope["headers"])
+        if endpoint and scope["method"] == "POST" and is_for_us(headers):
+            await self.answer(endpoint, scope["query_string"], headers, receive, send)
+        else:
+            await self.others(scope, receive, send)
+
+    async def live(self, receive: Receive, send: Send) -> None:
+        """The life of the process: what it has been given is settled before it ends."""
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.gathering.finish()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def answer(
+        self, endpoint: Endpoint, query: bytes, headers: Headers, receive: Receive, send: Send
+    ) -> None:
+        began, id = time.perf_counter(), uuid7()
+        try:
+            outcome = await self.outcome(endpoint, query, headers, receive, id, began)
+        except Exception as error:
+            outcome = problem_from(error)
+            log.info("request", request_id=str(id), path=endpoint.path, status=outcome.type.status)
+        if isinstance(outcome, Answer):
+            head = [JSON, *raw([("x-request-id", str(outcome.id))])]
+            await self.send(send, 200, head, outcome.headers, outcome.body)
+        else:
+            head = [PROBLEM, *raw([("x-request-id", str(id))])]
+            await self.send(send, outcome.type.status, head, outcome.headers, outcome.body(id))
+
+    async def outcome(
+        self,
+        endpoint: Endpoint,
+        query: bytes,
+        headers: Headers,
+        receive: Receive,
+        id: UUID,
+        began: float,
+    ) -> Outcome:
+        """Authenticate, decode and settle a call. Raises what refuses it before it is one."""
+        if query:
+            refuse_key_in_query(query.decode("latin-1"))
+        key = await self.keys.authenticate(
+            headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")
+        )
+        call = endpoint.open(id, key, began)
+        await self.fill(call, endpoint, head_of(headers), receive)
+        outcome = await self.gathering.settle(call)
+        if isinstance(outcome, Problem) and outcome.type.status == UNAUTHORIZED:
+            self.keys.forget(key)
+        return outcome
+
+    async def fill(self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive) -> None:
+        """Give the call its images, or why it has none."""
+        try:
+            length = endpoint.length_of(head)
+            body = await body_of(receive)
+        except Problem as problem:
+            call.refusal = problem
+            return
+        if length <= LARGE:
+            endpoint.fill(call, head, body)
+            return
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.large, fill_and_predict, call, endpoint, head, body)
+
+    async def send(self, send: Send, status: int, head: Pairs, headers: Any, body: bytes) -> None:
+        length = (b"content-length", str(len(body)).encode())
+        pairs = [*head, length, *raw(headers.items()), *self.fixed]
+        await send({"type": "http.response.start", "status": status, "headers": pairs})
+        await send({"type": "http.response.body", "body": body})
+
+
+def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:
+    endpoint.fill(call, head, body)
+    predict([call])
+
+
+def is_for_us(headers: Headers) -> bool:
+    """Whether the host is ours and the way secure: Django refuses what is not."""
+    if settings.SECURE_SSL_REDIRECT and headers.get(b"x-forwarded-proto") != b"https":
+        return False
+    return is_our_host(headers.get(b"host", b""))
+
+
+@lru_cache(maxsize=64)
+def is_our_host(host: bytes) -> bool:
+    domain, _ = split_domain_port(host.decode("latin-1"))
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def head_of(headers: Headers) -> Head:
+    idempotency_key = headers.get(b"idempotency-key")
+    return Head(
+        content_type=headers.get(b"content-type", b"").decode("latin-1"),
+        content_length=headers.get(b"content-length", b"").decode("latin-1"),
+        transfer_encoding=headers.get(b"transfer-encoding", b"").decode("latin-1"),
+        idempotency_key=None if idempotency_key is None else idempotency_key.decode("latin-1"),
+    )
+
+
+async def body_of(receive: Receive) -> bytes:
+    """The body, or as much of it as came before the client went away.
+
+    The server ends it at its `Content-Length`, which has been looked at.
+    """
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    parts = [body]
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while message.get("more_body"):
+                message = await receive()
+                parts.append(message.get("body", b""))
+    except TimeoutError:
+        raise Problem(BAD_REQUEST, "The body did not arrive in time.") from None
+    return b"".join(parts)
+
+
+def raw(headers: Iterable[tuple[str, str]]) -> Pairs:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
