@@ -18,7 +18,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from accounts.authentication import refuse_key_in_query
-from mnistapi import fixed_headers
+from mnistapi import api_headers
 from mnistapi.django_bridge import Application, Receive, Scope, Send
 from mnistapi.problems import BAD_REQUEST, MEDIA_TYPE, Problem, problem_from
 from mnistapi.uuid7 import uuid7
@@ -46,9 +46,8 @@ class Door:
     def __init__(self, others: Application) -> None:
         self.others = others
         self.keys = KnownKeys()
-        self.gathering = Gathering()
         self.large = ThreadPoolExecutor(1, "large")
-        self.fixed = raw(fixed_headers.of_an_answer().items())
+        self.fixed = raw(api_headers.of_every_answer().items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -64,6 +63,7 @@ class Door:
     async def live(self, receive: Receive, send: Send) -> None:
         """The life of the process: what it has been given is settled before it ends."""
         await receive()
+        self.gathering = Gathering()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.gathering.finish()
