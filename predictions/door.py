@@ -48,6 +48,7 @@ class Door:
         self.keys = KnownKeys()
         self.large = ThreadPoolExecutor(1, "large")
         self.fixed = raw(api_headers.of_every_answer().items())
+        self.is_https_only = settings.SECURE_SSL_REDIRECT
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -55,10 +56,16 @@ class Door:
             return
         endpoint = ENDPOINTS.get(scope["path"])
         headers = dict(scope["headers"])
-        if endpoint and scope["method"] == "POST" and is_for_us(headers):
+        if endpoint and scope["method"] == "POST" and self.is_for_us(headers):
             await self.answer(endpoint, scope["query_string"], headers, receive, send)
         else:
             await self.others(scope, receive, send)
+
+    def is_for_us(self, headers: Headers) -> bool:
+        """Whether the host is ours and the way secure: Django refuses what is not."""
+        if self.is_https_only and headers.get(b"x-forwarded-proto") != b"https":
+            return False
+        return is_our_host(headers.get(b"host", b""))
 
     async def live(self, receive: Receive, send: Send) -> None:
         """The life of the process: what it has been given is settled before it ends."""
@@ -131,13 +138,6 @@ class Door:
 def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:
     endpoint.fill(call, head, body)
     predict([call])
-
-
-def is_for_us(headers: Headers) -> bool:
-    """Whether the host is ours and the way secure: Django refuses what is not."""
-    if settings.SECURE_SSL_REDIRECT and headers.get(b"x-forwarded-proto") != b"https":
-        return False
-    return is_our_host(headers.get(b"host", b""))
 
 
 @lru_cache(maxsize=64)
