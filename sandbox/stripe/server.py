@@ -37,6 +37,11 @@ class Listener(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.stripe = stripe
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone is nothing to tell of."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class LocalStripe:
     """Serves from `start` to `stop`; port 0 takes a free one, and `now` sets the clock.
