@@ -25,11 +25,11 @@ EXPORT = RELEASES / "softmax-1" / "trained.tflite"
 
 # What gunicorn is told of each door of the product, besides gunicorn.conf.py.
 DOORS = {
-    "asgi": ["mnistapi.asgi", "--worker-class", "uvicorn_worker.UvicornWorker"],
-    "wsgi": ["mnistapi.wsgi", "--worker-class", "gthread"],
+    "asgi": [],
+    "wsgi": ["mnistapi.wsgi", "--worker-class", "gthread", "--threads", "4"],
 }
 # The key that the product is called with; its plan must allow more calls than can be made.
-CREATE_KEY = ["create_key", LARGEST]
+CREATE_KEY = ["create_key", LARGEST, "--live", "--plan", "volume"]
 
 GUNICORN = "gunicorn --bind 127.0.0.1:{port} --workers 2 --no-control-socket "
 UVICORN = "uvicorn --host 127.0.0.1 --port {port} --workers 2 --no-access-log "

@@ -35,6 +35,8 @@ PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 UNAUTHORIZED = 401
 # The images of a larger body are decoded and predicted where they hold up no others.
 LARGE = 64 * 2**10
+# So many of them are held in memory; the next is not read before one of these is decoded.
+LARGE_HELD = 16
 PATIENCE_SECONDS = 60  # for a body to arrive
 
 log = structlog.get_logger("mnistapi.request")
@@ -47,6 +49,7 @@ class Door:
         self.others = others
         self.keys = KnownKeys()
         self.large = ThreadPoolExecutor(1, "large")
+        self.room_for_large = asyncio.Semaphore(LARGE_HELD)
         self.fixed = raw(api_headers.of_every_answer().items())
         self.is_https_only = settings.SECURE_SSL_REDIRECT
 
@@ -117,16 +120,20 @@ class Door:
     async def fill(self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive) -> None:
         """Give the call its images, or why it has none."""
         try:
-            length = endpoint.length_of(head)
-            body = await body_of(receive)
+            if endpoint.length_of(head) <= LARGE:
+                endpoint.fill(call, head, await body_of(receive))
+            else:
+                await self.fill_large(call, endpoint, head, receive)
         except Problem as problem:
             call.refusal = problem
-            return
-        if length <= LARGE:
-            endpoint.fill(call, head, body)
-            return
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.large, fill_and_predict, call, endpoint, head, body)
+
+    async def fill_large(
+        self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive
+    ) -> None:
+        async with self.room_for_large:
+            body = await body_of(receive)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self.large, fill_and_predict, call, endpoint, head, body)
 
     async def send(self, send: Send, status: int, head: Pairs, headers: Any, body: bytes) -> None:
         length = (b"content-length", str(len(body)).encode())
