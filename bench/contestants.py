@@ -28,8 +28,13 @@ DOORS = {
     "asgi": [],
     "wsgi": ["mnistapi.wsgi", "--worker-class", "gthread", "--threads", "4"],
 }
-# The key that the product is called with; its plan must allow more calls than can be made.
+# The key that the product is called with; plan and limit must allow more calls than can be made.
 CREATE_KEY = ["create_key", LARGEST, "--live", "--plan", "volume"]
+RAISE_LIMIT = """
+from billing.models import Account
+for account in Account.objects.all():
+    account.change(spend_limit_cents=10**12)
+"""
 
 GUNICORN = "gunicorn --bind 127.0.0.1:{port} --workers 2 --no-control-socket "
 UVICORN = "uvicorn --host 127.0.0.1 --port {port} --workers 2 --no-access-log "
@@ -113,6 +118,7 @@ def migrated(site: Site, name: str, runtime: str) -> Server:
 def behind(door: str, server: Server) -> Contestant:
     """The product as it serves through that door, called with a new key."""
     key = server.manage(*CREATE_KEY)
+    server.manage("shell", "--command", RAISE_LIMIT)
     gunicorn = str(Path(sys.executable).with_name("gunicorn"))
     command = [gunicorn, "--bind", f"127.0.0.1:{server.port}", *DOORS[door]]
     program = Program(command, server.port, ROOT, server.environment, server.log)
