@@ -72,7 +72,7 @@ class Target:
         return samples.median(self.contestant, column.cell, column.quantity)
 
     def text(self, samples: Samples) -> str:
-        name = f"{self.contestant}, {COLUMNS[self.column].heading}"
+        name = f"{self.contestant}, {self.column}{', ratio' if self.is_ratio else ''}"
         return judged(name, self.reached(samples), self.bound, self.at_least)
 
 

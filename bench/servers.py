@@ -128,6 +128,15 @@ class Contestant:
         except LoadFailed as error:
             raise LoadFailed(f"{self.title}, {kind}: {error}\n{self.last_lines()}") from error
 
+    def work_off(self) -> None:
+        """Wait for what a load has left in the queue: an answer comes behind that."""
+        try:
+            self.check_answer(load.ANSWER_SECONDS)
+        except OSError as error:
+            raise NotServing(
+                f"{self.title} answers no more: {error}\n{self.last_lines()}"
+            ) from error
+
     def last_lines(self) -> str:
         return self.program.log.read_text(errors="replace")[-4000:]
 

@@ -238,6 +238,23 @@ def test_a_second_load_that_fails_is_not_overlooked(monkeypatch: pytest.MonkeyPa
         pass
 
 
+class Growing(Recorder):
+    """In the place of a contestant: its second worker is there after the second load."""
+
+    loads = 0
+    process = None
+
+    def load(self, kind: str, connections: int, seconds: float) -> None:
+        self.loads += 1
+
+
+def test_memory_is_taken_when_all_workers_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    growing = Growing()
+    sizes = {1: 350.0, 2: 700.0, 3: 701.0}
+    monkeypatch.setattr(processes, "megabytes", lambda process: sizes[growing.loads])
+    assert measuring.megabytes_at_work(growing) == 701
+
+
 # The servers
 
 SERVER = """
@@ -297,6 +314,14 @@ def test_a_server_that_never_answers_is_waited_for_so_long_and_ends(
         pytest.fail("it was measured")
     assert time.monotonic() - began < 5
     assert not server.process.is_running()
+
+
+def test_a_server_that_answers_no_more_is_noticed(tmp_path: Path) -> None:
+    server = contestant(tmp_path, SERVER)
+    with server.running():
+        server.work_off()
+    with pytest.raises(NotServing, match="answers no more"):
+        server.work_off()
 
 
 def test_a_site_leaves_nothing_behind() -> None:
