@@ -4,9 +4,9 @@ from collections.abc import Callable
 from html import escape
 from urllib.parse import parse_qs
 
-from sandbox.stripe import cards, checkout, collection, lines, portal, subscriptions
-from sandbox.stripe.api import Reply, Request
+from sandbox.stripe import cards, checkout, collection, cycles, lines, portal
 from sandbox.stripe.errors import Refusal
+from sandbox.stripe.exchange import Reply, Request
 from sandbox.stripe.store import Json
 from sandbox.stripe.world import World
 
@@ -100,7 +100,7 @@ def portal_body(world: World, session: Json) -> str:
     parts = [card_part(world, customer)]
     if offers["payment_method_update"]:
         parts.append(form(CARDS.format(verb="Pay")))
-    for subscription in subscriptions.living_of(world, customer["id"]):
+    for subscription in cycles.living_of(world, customer["id"]):
         parts.append(subscription_part(subscription, offers["subscription_cancel"]))
     if offers["invoice_history"]:
         parts += [

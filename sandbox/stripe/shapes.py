@@ -75,6 +75,11 @@ def metadata(value: Any, name: str) -> dict[str, str]:
     return value
 
 
+def merged(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
+    """Metadata as an update leaves it: keys are added, and dropped where the new text is empty."""
+    return {key: value for key, value in {**old, **new}.items() if value} if new else {}
+
+
 def span(value: Any, name: str) -> Json:
     """A moment, or its bounds."""
     if isinstance(value, dict):
