@@ -177,6 +177,14 @@ class Shop:
             return error.code, error.headers["Location"] or error.read().decode()
 
 
+def wait_until_busy(shop: Shop) -> None:
+    """Until another thread's request is being worked on."""
+    deadline = time.monotonic() + 5
+    while not shop.local.world.busy:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 class NoRedirect(HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         return None

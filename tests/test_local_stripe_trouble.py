@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import stripe as library
 
-from tests.local_stripe import Shop, advance, at, control, open_shop
+from tests.local_stripe import Shop, advance, at, control, open_shop, wait_until_busy
 from tests.serving import free_port
 
 DAY = 86_400
@@ -71,8 +71,7 @@ def test_a_key_in_use_is_a_conflict(shop: Shop) -> None:
     control(shop.local, "POST", "failures", {"kind": "slow", "seconds": 0.5, "times": 1})
     first = threading.Thread(target=make, args=(shop,))
     first.start()
-    while not shop.local.world.busy:
-        pass
+    wait_until_busy(shop)
     with pytest.raises(library.StripeError) as refused:
         make(shop)
     assert refused.value.http_status == 409

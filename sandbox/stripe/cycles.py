@@ -21,7 +21,7 @@ def renew(world: World, id: str) -> None:
     if subscription["status"] in ENDED or end > world.now():
         return
     drafts.create(world, subscription, spans_of(subscription, start, end))
-    if subscription["cancel_at_period_end"] or reached(subscription["cancel_at"], end):
+    if subscription["cancel_at"] is not None and subscription["cancel_at"] <= end:
         end_now(world, subscription)
         return
     following = next_after(subscription["billing_cycle_anchor"], end)
@@ -29,10 +29,6 @@ def renew(world: World, id: str) -> None:
         for item in subscription["items"]["data"]:
             item |= {"current_period_start": end, "current_period_end": following}
     world.agenda.add(following, "cycles.renew", id)
-
-
-def reached(moment: int | None, now: int) -> bool:
-    return moment is not None and moment <= now
 
 
 def spans_of(subscription: Json, start: int, end: int) -> list[Json]:

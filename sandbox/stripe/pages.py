@@ -5,6 +5,7 @@ from html import escape
 from urllib.parse import parse_qs
 
 from sandbox.stripe import cards, checkout, collection, cycles, lines, portal
+from sandbox.stripe.customers import ADDRESS
 from sandbox.stripe.errors import Refusal
 from sandbox.stripe.exchange import Reply, Request
 from sandbox.stripe.store import Json
@@ -84,6 +85,8 @@ def portal_page(world: World, id: str, given: Form) -> Reply:
     wish, subscription = given.get("do", ""), given.get("subscription", "")
     if wish in (GOOD, BAD):
         portal.change_card(world, session, wish)
+    elif wish == "details":
+        portal.change_details(world, session, given)
     elif wish == "cancel":
         portal.cancel(world, session, subscription)
     elif wish == "keep":
@@ -100,6 +103,9 @@ def portal_body(world: World, session: Json) -> str:
     parts = [card_part(world, customer)]
     if offers["payment_method_update"]:
         parts.append(form(CARDS.format(verb="Pay")))
+    if offers["customer_update"]:
+        allowed = configuration["features"]["customer_update"]["allowed_updates"]
+        parts.append(details_part(customer, allowed))
     for subscription in cycles.living_of(world, customer["id"]):
         parts.append(subscription_part(subscription, offers["subscription_cancel"]))
     if offers["invoice_history"]:
@@ -118,6 +124,20 @@ def card_part(world: World, customer: Json) -> str:
     return paragraph(
         f"Your card ends in {world.fetch('payment_method', default)['card']['last4']}."
     )
+
+
+def details_part(customer: Json, allowed: list[str]) -> str:
+    """One form for all that may be changed, filled in with what is known."""
+    known: dict[str, str | None] = {n: customer[n] for n in portal.SIMPLE if n in allowed}
+    if "address" in allowed:
+        known |= customer["address"] or dict.fromkeys(ADDRESS)
+    if "tax_id" in allowed:
+        known |= {"tax_id_type": "eu_vat", "tax_id": None}
+    inputs = [
+        f'<label>{name} <input name="{name}" value="{escape(value or "")}"></label><br>'
+        for name, value in known.items()
+    ]
+    return form("".join(inputs) + '<button name="do" value="details">Save</button>')
 
 
 def subscription_part(subscription: Json, can_cancel: bool) -> str:
