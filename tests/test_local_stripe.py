@@ -423,8 +423,21 @@ def test_a_credit_note_lowers_what_is_open(shop: Shop) -> None:
     v1.credit_notes.create({"invoice": invoice.id, "amount": 40})
     invoice = v1.invoices.retrieve(invoice.id)
     assert (invoice.status, invoice.amount_remaining) == ("open", 60)
-    v1.credit_notes.create({"invoice": invoice.id, "amount": 60})
+    good = v1.payment_methods.attach("pm_card_visa", {"customer": customer})
+    assert v1.invoices.pay(invoice.id, {"payment_method": good.id}).amount_paid == 60
+    assert [charge.amount for charge in v1.charges.list({"customer": customer}).data] == [60, 100]
+
+
+def test_a_credit_note_may_leave_nothing_to_pay(shop: Shop) -> None:
+    customer = shop.customer(BAD_CARD)
+    shop.subscribe(customer)
+    shop.use(customer, 3_000)
+    invoice = shop.billed(customer)
+    v1 = shop.client.v1
+    v1.credit_notes.create({"invoice": invoice.id, "amount": 100})
     assert v1.invoices.retrieve(invoice.id).status == "paid"
+    intent = v1.payment_intents.list({"customer": customer}).data[0]
+    assert intent.status == "canceled"
 
 
 def test_a_lookup_key_names_one_price(shop: Shop) -> None:
