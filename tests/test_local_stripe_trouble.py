@@ -353,6 +353,11 @@ def test_who_asks_and_in_which_version(shop: Shop, headers: dict[str, str], stat
     connection.close()
 
 
+def test_there_are_no_other_pages(shop: Shop) -> None:
+    for path in ("/", "/favicon.ico", "/checkout", "/checkout/cs_none", "/elsewhere/x"):
+        assert shop.press(shop.local.url + path)[0] == 404
+
+
 def test_it_runs_alone(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "sandbox.stripe", "--port", str(port)]

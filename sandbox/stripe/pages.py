@@ -23,8 +23,8 @@ td {{ padding: .1rem .8rem .1rem 0 }} .error {{ color: #a00 }}
 <p>Sandbox: no money moves.</p>
 <h1>{title}</h1>
 """
-CARDS = f"""<button name="do" value="{GOOD}">{{verb}} with the test card (4242)</button>
-<button name="do" value="{BAD}">{{verb}} with a card that is declined when charged (0341)</button>
+CARDS = f"""<button name="do" value="{GOOD}">{{verb}} the test card (4242)</button>
+<button name="do" value="{BAD}">{{verb}} a card that is declined when charged (0341)</button>
 """
 DECLINED = "Your card was declined."
 
@@ -37,7 +37,7 @@ def answer(world: World, request: Request) -> Reply:
     given = {k: v[-1] for k, v in parse_qs(request.body.decode(errors="replace")).items()}
     with world.lock:
         try:
-            return PAGES[kind](world, id, given)
+            return PAGES.get(kind, no_page)(world, id, given)
         except Refusal as refusal:
             return html("Sorry", paragraph(str(refusal)), refusal.status)
         finally:
@@ -65,6 +65,10 @@ def form(content: str) -> str:
     return f'<form method="post">{content}</form>'
 
 
+def no_page(world: World, id: str, given: Form) -> Reply:
+    return html("There is no such page", "", 404)
+
+
 def checkout_page(world: World, id: str, given: Form) -> Reply:
     session = world.fetch("checkout.session", id)
     wish, error = given.get("do"), ""
@@ -75,7 +79,9 @@ def checkout_page(world: World, id: str, given: Form) -> Reply:
         return redirect(checkout.complete(world, session, wish))
     if session["status"] != "open":
         return html("Add a card", paragraph(f"This session is {session['status']}."))
-    buttons = CARDS.format(verb="Pay") + '<button name="do" value="decline">Card declined</button>'
+    buttons = (
+        CARDS.format(verb="Pay with") + '<button name="do" value="decline">Card declined</button>'
+    )
     back = link(session["cancel_url"], "Back, without a card")
     return html("Add a card", paragraph(error, "error") + form(buttons) + back)
 
@@ -102,7 +108,7 @@ def portal_body(world: World, session: Json) -> str:
     customer = world.fetch("customer", session["customer"])
     parts = [card_part(world, customer)]
     if offers["payment_method_update"]:
-        parts.append(form(CARDS.format(verb="Pay")))
+        parts.append(form(CARDS.format(verb="Change to")))
     if offers["customer_update"]:
         allowed = configuration["features"]["customer_update"]["allowed_updates"]
         parts.append(details_part(customer, allowed))
@@ -170,7 +176,7 @@ def invoice_page(world: World, id: str, given: Form) -> Reply:
         for row in invoice["lines"]["data"]
     )
     total = f"Total {sign}{invoice['total'] / 100:.2f}, {invoice['status']}."
-    buttons = form(CARDS.format(verb="Pay")) if invoice["status"] == "open" else ""
+    buttons = form(CARDS.format(verb="Pay with")) if invoice["status"] == "open" else ""
     body = f"<table>{rows}</table>" + paragraph(total) + paragraph(error, "error") + buttons
     return html(f"Invoice {invoice['number']}", body)
 

@@ -95,7 +95,7 @@ class LocalStripe:
     def answer(self, request: Request) -> Reply:
         if request.path.startswith("/_sandbox/"):
             return control.answer(self.world, request)
-        if request.path.split("/")[1] in pages.PAGES:
+        if not request.path.startswith(("/v1/", "/v2/")):
             return pages.answer(self.world, request)
         reply = api.answer(self.world, request)
         if reply.status == 501:
