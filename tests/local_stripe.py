@@ -221,6 +221,10 @@ class Receiver:
                 self.send_header("Location", f"{receiver.url}/elsewhere")
                 self.end_headers()
 
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+
             def log_message(self, format: str, *args: Any) -> None: ...
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -57,11 +57,16 @@ def list_(world: World, call: Call) -> Json:
         event
         for event in world.store.all("event")
         if kept(world, event)
-        and (not types or any(deliveries.matches(wish, event["type"]) for wish in types))
+        and (not types or any(matches(wish, event["type"]) for wish in types))
         and within(call.params.get("created"), event["created"])
         and delivered in (None, event["pending_webhooks"] == 0)
     ]
     return page(world, "/v1/events", rows, call.params)
+
+
+def matches(wish: str, type: str) -> bool:
+    """Whether a type is the one that is asked for, or of the group: `invoice.*`."""
+    return wish == type or (wish.endswith("*") and type.startswith(wish[:-1]))
 
 
 def retrieve(world: World, call: Call) -> Json:
