@@ -6,7 +6,7 @@ from sandbox.stripe import cards, customers, subscriptions, tax_ids
 from sandbox.stripe.answers import page
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.events import emit, updating
-from sandbox.stripe.shapes import boolean, choice, clearable, merged, metadata, text
+from sandbox.stripe.shapes import boolean, choice, clearable, merged, metadata, off, text
 from sandbox.stripe.store import Json, new_id
 from sandbox.stripe.world import Call, World
 
@@ -23,7 +23,7 @@ FEATURES = {
         "proration_behavior": choice("none"),
         "cancellation_reason": {"enabled": boolean, "options": [text]},
     },
-    "subscription_update": {"enabled": choice("false")},
+    "subscription_update": {"enabled": off},
 }
 UPDATE = {
     "active": boolean,

@@ -34,6 +34,13 @@ def boolean(value: Any, name: str) -> bool:
     return value in ("true", True)
 
 
+def off(value: Any, name: str) -> bool:
+    """Something of Stripe's that is not here: it may be named, to say that it is not wanted."""
+    if boolean(value, name):
+        raise unknown(f"{name}=true")
+    return False
+
+
 def decimal(value: Any, name: str) -> Decimal:
     """At most twelve places, as Stripe takes them."""
     try:

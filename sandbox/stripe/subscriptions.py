@@ -13,6 +13,7 @@ from sandbox.stripe.shapes import (
     integer,
     merged,
     metadata,
+    off,
     span,
     text,
     within,
@@ -20,7 +21,7 @@ from sandbox.stripe.shapes import (
 from sandbox.stripe.store import Json, new_id
 from sandbox.stripe.world import Call, World
 
-NO_TAX = {"enabled": choice("false")}
+NO_TAX = {"enabled": off}
 REASON = {"comment": text, "feedback": text}
 ANCHOR = {name: integer for name in ("day_of_month", "hour", "minute", "second")}
 CREATE = {

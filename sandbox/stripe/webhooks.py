@@ -1,7 +1,7 @@
 """Webhook endpoints: where events are sent."""
 
 from sandbox.stripe.answers import page, render
-from sandbox.stripe.shapes import boolean, choice, clearable, merged, metadata, text
+from sandbox.stripe.shapes import boolean, clearable, merged, metadata, off, text
 from sandbox.stripe.store import Json, new_id
 from sandbox.stripe.world import Call, World
 
@@ -11,7 +11,7 @@ CREATE = {
     "description": clearable(text),
     "metadata": metadata,
     "api_version": text,
-    "connect": choice("false"),
+    "connect": off,
 }
 UPDATE = {
     "url": text,
