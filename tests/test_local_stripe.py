@@ -143,6 +143,22 @@ def test_a_draft_follows_the_meter_until_it_is_final(shop: Shop) -> None:
     assert shop.client.v1.invoices.line_items.list(draft.id).data[1].amount == 200
 
 
+def test_an_invoice_has_the_hours_of_its_period_and_no_others(shop: Shop) -> None:
+    customer = shop.customer()
+    shop.subscribe(customer)
+    shop.use(customer, 1_000, "2026-10-31 23:00")
+    shop.use(customer, 2_000, "2026-11-01 00:00")
+    draft = shop.draft(customer)
+    shop.use(customer, 3_000, "2026-11-30 23:00")
+    shop.use(customer, 4_000, "2026-12-01 00:00")
+    advance(shop.local, 3)
+    quantities = [line.quantity for line in shop.client.v1.invoices.retrieve(draft.id).lines.data]
+    assert sum(quantities) == 5_000
+    control(shop.local, "POST", "clock", {"to": at("2027-01-01 00:00")})
+    december = shop.client.v1.invoices.list({"customer": customer}).data[0]
+    assert sum(line.quantity for line in december.lines.data) == 4_000
+
+
 def test_a_draft_waits_where_auto_advance_is_off(shop: Shop) -> None:
     customer = shop.customer()
     shop.subscribe(customer)
