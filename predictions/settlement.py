@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 from django.db import InterfaceError, OperationalError, connection
+from django.db.transaction import atomic
 
 from accounts.models import APIKey
 from billing import ledger
@@ -269,10 +270,16 @@ def charge_of(call: OpenCall, is_free: bool) -> Charge:
 
 
 def were_committed(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the log holds these for good, asked on a new connection; a problem if none opens."""
+    """Whether the log holds these for good, asked on a new connection; a problem if nobody can say.
+
+    The server may be at that commit still, and then it holds the accounts.
+    """
     connection.close()
     try:
+        with atomic():
+            ledger.wait_for({row["customer_id"] for row in rows})
+            found = Call.objects.filter(pk__in=[row["id"] for row in rows]).exists()
         make_durable()
-        return Call.objects.filter(pk__in=[row["id"] for row in rows]).exists()
+        return found
     except (OperationalError, InterfaceError) as error:
         raise outcome_unknown() from error
