@@ -5,7 +5,7 @@ answered before it: a 200 is the receipt of a committed row.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from accounts.models import APIKey
 from billing import ledger
 from billing.decision import Charge, Verdict
 from mnistapi.problems import Problem, internal_error, outcome_unknown, problem_from
-from mnistapi.transactions import Statement, Transaction
+from mnistapi.transactions import Statement, Transaction, make_durable
 from model import serving
 from predictions import idempotency
 from predictions.idempotency import Identity, Retry, Stored
@@ -86,15 +86,25 @@ class Answer:
 Outcome = Answer | Problem
 
 
-def settle(calls: Sequence[OpenCall]) -> list[Outcome]:
+Latecomers = Callable[[Collection[int]], Sequence[OpenCall]]
+
+
+def nobody(key_ids: Collection[int]) -> Sequence[OpenCall]:
+    return ()
+
+
+def settle(calls: list[OpenCall], latecomers: Latecomers = nobody) -> list[Outcome]:
     """Answer, charge and log the calls, and give each its answer or its refusal.
+
+    Once the accounts are locked, which may have taken a while, `latecomers` is asked for further
+    calls with the same keys; they stand behind the others in `calls` and in what is returned.
 
     Raises nothing: where the database does not take them, none of them has happened, and each is
     told so. What fails for one of several calls fails for that one alone.
     """
     predict(calls)
     try:
-        return enter_in_the_books(calls)
+        return enter_in_the_books(calls, latecomers)
     except Exception as error:
         if len(calls) == 1 or isinstance(error, (OperationalError, InterfaceError, Problem)):
             problem = problem_from(error)
@@ -132,7 +142,7 @@ def assign_predictions(calls: Sequence[OpenCall]) -> None:
         begin += len(some)
 
 
-def enter_in_the_books(calls: Sequence[OpenCall]) -> list[Outcome]:
+def enter_in_the_books(calls: list[OpenCall], latecomers: Latecomers) -> list[Outcome]:
     """Decide, count and log the calls in one transaction.
 
     On a connection that was lost since the last one it is tried again; one that is lost at the
@@ -140,21 +150,26 @@ def enter_in_the_books(calls: Sequence[OpenCall]) -> list[Outcome]:
     """
     transaction = Transaction()
     try:
-        return settle_in(transaction, calls)
+        return settle_in(transaction, calls, latecomers)
     except (OperationalError, InterfaceError):
         if transaction.is_ending or not connection_is_lost():
             raise
     connection.close()
-    return settle_in(Transaction(), calls)
+    return settle_in(Transaction(), calls, latecomers)
 
 
 def connection_is_lost() -> bool:
     return connection.connection is None or connection.connection.closed != 0
 
 
-def settle_in(transaction: Transaction, calls: Sequence[OpenCall]) -> list[Outcome]:
+def settle_in(
+    transaction: Transaction, calls: list[OpenCall], latecomers: Latecomers
+) -> list[Outcome]:
     with transaction:
         books = ledger.opened(transaction, [(call.key.customer_id, call.key.id) for call in calls])
+        late = latecomers(books.keys.keys())
+        predict(late)
+        calls.extend(late)
         batch = Batch(books, stored_answers(transaction, calls, books))
         outcomes = [batch.settle(call) for call in calls]
         try:
@@ -250,9 +265,10 @@ def charge_of(call: OpenCall, is_free: bool) -> Charge:
 
 
 def were_committed(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the log holds these, asked on a new connection; a problem if none opens."""
+    """Whether the log holds these for good, asked on a new connection; a problem if none opens."""
     connection.close()
     try:
+        make_durable()
         return Call.objects.filter(pk__in=[row["id"] for row in rows]).exists()
     except (OperationalError, InterfaceError) as error:
         raise outcome_unknown() from error

@@ -1,4 +1,4 @@
-"""The product as it runs: gunicorn, a model and PostgreSQL, reached over HTTP through either door."""
+"""The product as it runs: gunicorn, a model and PostgreSQL, reached over HTTP through a door."""
 
 import http.client
 import json

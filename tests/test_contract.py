@@ -18,7 +18,7 @@ import orjson
 import pytest
 
 from tests.conftest import DIGIT
-from tests.serving import DOORS, Answer, Issue, Server
+from tests.serving import Answer, Issue, Server, answer_of
 
 RAW = DIGIT.read_bytes()
 FLAT = orjson.loads(RAW)
@@ -110,7 +110,7 @@ ANSWERED = {
     "an escaped path": Request(path="/v1/%70redictions"),
     "a whole address": Request(path="http://127.0.0.1:{port}/v1/predictions"),
     "HTTP/1.0": Request(version="HTTP/1.0"),
-    "who waits for 100 Continue": Request(head=("Expect: 100-continue",)),
+    "who expects 100 Continue and does not wait": Request(head=("Expect: 100-continue",)),
     "who sends all and listens": Request(half_close=True),
     "headers that are nobody's": Request(
         head=("X_API_Key: mnist_live_not", "X_Forwarded_Proto: https", "X-Request-Id: mine")
@@ -606,6 +606,17 @@ def test_64_megabytes_are_refused_with_a_problem_that_curl_can_read(
         text=True,
     )
     assert '"body_too_large"' in result.stdout, result
+
+
+def test_who_waits_for_100_continue_gets_it_before_the_body_is_sent(
+    door: Server, server_key: str
+) -> None:
+    head = door.request(server_key, b"", "Expect: 100-continue", length=len(RAW))
+    with door.connected() as connection:
+        connection.sendall(head)
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(RAW)
+        assert answer_of(connection).status == 200
 
 
 def test_an_id_that_a_client_chooses_is_not_taken_over(door: Server, server_key: str) -> None:
