@@ -74,7 +74,7 @@ class JoinedWrites:
         if self._held:
             self._transport.write(self._held + data)
             self._held = b""
-        elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n"):
+        elif is_head(data):
             self._held = data
         else:
             self._transport.write(data)
@@ -87,3 +87,9 @@ class JoinedWrites:
     def close(self) -> None:
         self.flush()
         self._transport.close()
+
+
+def is_head(data: bytes) -> bool:
+    """Whether an answer goes on behind it: behind `100 Continue` it is the client that goes on."""
+    is_interim = data.startswith(b"HTTP/1.1 1")
+    return data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and not is_interim
