@@ -7,19 +7,23 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 import psycopg2
 
 ROOT = Path(__file__).resolve().parent.parent
+T = TypeVar("T")
+
 START_SECONDS = 60
 # What gunicorn is told besides gunicorn.conf.py, to serve through each of the doors.
 DOORS = {
@@ -216,6 +220,18 @@ def answer_of(connection: socket.socket, method: str = "POST") -> Answer:
     response = http.client.HTTPResponse(connection, method=method)
     response.begin()
     return Answer(response.status, response.headers, response.read())
+
+
+def together(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Make all the calls at one moment, a thread each; give what they gave."""
+    start = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T:
+        start.wait()
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
 
 
 def free_port() -> int:
