@@ -58,7 +58,7 @@ class Door:
             await self.live(receive, send)
             return
         endpoint = ENDPOINTS.get(scope["path"])
-        headers = dict(scope["headers"])
+        headers = by_name(scope["headers"])
         if endpoint and scope["method"] == "POST" and self.is_for_us(headers):
             await self.answer(endpoint, scope["query_string"], headers, receive, send)
         else:
@@ -145,6 +145,14 @@ class Door:
 def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:
     endpoint.fill(call, head, body)
     predict([call])
+
+
+def by_name(pairs: Pairs) -> Headers:
+    """The headers; the values of one that comes twice are joined by a comma, as HTTP reads them."""
+    headers = dict(pairs)
+    if len(headers) < len(pairs):
+        headers = {name: b",".join(v for n, v in pairs if n == name) for name in headers}
+    return headers
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ from accounts.models import APIKey, Customer, User
 from billing import ledger
 from model import serving
 from tests.clock import Clock
-from tests.serving import Server, drop_database, new_database
+from tests.serving import DOORS, Server, drop_database, new_database
 
 DIGIT = settings.BASE_DIR / "mnistapi" / "static" / "mnistapi" / "digit.json"
 PASSWORD = "correct horse battery"
@@ -107,6 +107,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def wsgi_server(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same product on the same database, behind its other door."""
+    other = Server(server.database_url, tmp_path_factory.mktemp("wsgi"), door="wsgi")
+    try:
+        yield other.serve()
+    finally:
+        other.stop()
+
+
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest, server: Server) -> Server:
+    """Each of the doors in turn."""
+    if request.param == "asgi":
+        return server
+    wsgi_server: Server = request.getfixturevalue("wsgi_server")
+    return wsgi_server
+
+
+@pytest.fixture(scope="session")
 def server_key(server: Server) -> str:
-    """A test key of a customer of the running server."""
-    return server.manage("create_key", "owner@example.com")
+    """A live key of a customer of the running server whose calls are not limited by any test."""
+    return server.manage("create_key", "owner@example.com", "--live", "--plan", "volume")
