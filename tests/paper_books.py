@@ -89,6 +89,9 @@ class PaperKey:
     is_revoked: bool = False
     expires: int | None = None
 
+    def lives_at(self, now: int) -> bool:
+        return not self.is_revoked and (self.expires is None or now < self.expires)
+
 
 @dataclass(frozen=True)
 class PaperCall:
