@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import APIKey, Customer
-from billing import decision
+from billing import decision, rating
 from billing.decision import AccountState, in_the_month_of, levels
 from billing.plans import FREE, PLANS
 
@@ -155,6 +155,13 @@ class Notice(models.Model):
         indexes = [
             models.Index(fields=["id"], name="notice_to_send", condition=Q(sent_at=None)),
         ]
+
+    @property
+    def limit_for_people(self) -> str:
+        """Dollars, or units."""
+        if self.kind == Notice.Kind.SPEND:
+            return rating.shown(self.limit * rating.MICROS_PER_CENT)
+        return f"{self.limit:,} units"
 
     def __str__(self) -> str:
         return f"{self.percent} % of the {self.get_kind_display().lower()}, {self.account}"

@@ -15,7 +15,6 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
-from billing import rating
 from billing.decision import next_month
 from billing.models import Notice
 from billing.plans import PLANS
@@ -76,14 +75,10 @@ def message(notice: Notice) -> str:
 
 
 def context(notice: Notice) -> dict[str, Any]:
-    if notice.kind == Notice.Kind.SPEND:
-        limit = rating.shown(notice.limit * rating.MICROS_PER_CENT)
-    else:
-        limit = f"{notice.limit:,}"
     return {
         "notice": notice,
         "is_used_up": notice.percent == 100,
-        "limit": limit,
+        "limit": notice.limit_for_people,
         "plan": PLANS[notice.account.plan],
         "month": f"{notice.period:%B %Y}",
         "next_month": f"{next_month(notice.period):%B}",

@@ -55,6 +55,12 @@ def money(micros: int) -> str:
 
 
 @register.filter
+def percent_of(part: int, whole: int) -> float:
+    """Of nothing, everything is none."""
+    return round(100 * part / whole, 2) if whole else 0
+
+
+@register.filter
 def count(number: int) -> str:
     """With its thousands apart: 1,000,000."""
     return f"{number:,}"
