@@ -54,6 +54,9 @@ class AccountForm(AccountModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial["spend_limit"] = in_dollars(self.instance.spend_limit_cents)
+        # What the customer or another operator changes meanwhile is not taken for a change of his.
+        for field in self.fields.values():
+            field.show_hidden_initial = True
 
     @property
     def changes(self) -> dict[str, Any]:
