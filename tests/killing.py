@@ -15,30 +15,35 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-# Functions, by the names of what stands before and after them.
+# Points before and after functions, in the order in which a call comes to them.
 SHARED = {
-    "look-up": "accounts.models:APIKeyManager.look_up",
-    "decoding": "predictions.endpoints:Endpoint.fill",
-    "prediction": "predictions.settlement:assign_predictions",
-    "BEGIN": "mnistapi.transactions:Transaction.begin",
-    "the books are open": "billing.ledger:opened",
-    "reading what is stored": "predictions.idempotency:stored_answers",
-    "deciding": "billing.ledger:decide",
-    "a call of the batch": "predictions.settlement:Batch.settle",
-    "writing its answer": "predictions.settlement:Batch.answer",
-    "storing its answer": "predictions.idempotency:storing",
-    "counting": "billing.ledger:counting",
-    "COMMIT": "mnistapi.transactions:Transaction.commit",
-    "the books": "predictions.settlement:enter_in_the_books",
+    "before look-up": "accounts.models:APIKeyManager.look_up",
+    "before decoding": "predictions.endpoints:Endpoint.fill",
+    "before prediction": "predictions.settlement:assign_predictions",
+    "before the books": "predictions.settlement:enter_in_the_books",
+    "before BEGIN": "mnistapi.transactions:Transaction.begin",
+    "after BEGIN": "mnistapi.transactions:Transaction.begin",
+    "before reading what is stored": "predictions.idempotency:stored_answers",
+    "before a call of the batch": "predictions.settlement:Batch.settle",
+    "before deciding": "billing.ledger:decide",
+    "before writing its answer": "predictions.settlement:Batch.answer",
+    "before storing its answer": "predictions.idempotency:storing",
+    "after a call of the batch": "predictions.settlement:Batch.settle",
+    "before counting": "billing.ledger:counting",
+    "before COMMIT": "mnistapi.transactions:Transaction.commit",
+    "after COMMIT": "mnistapi.transactions:Transaction.commit",
+    "after the books": "predictions.settlement:enter_in_the_books",
 }
 OF_DOOR = {
     "asgi": {
-        "calls that came late": "predictions.gathering:Batch.latecomers",
-        "the hand-over": "predictions.gathering:answer",
+        "before calls that came late": "predictions.gathering:Batch.latecomers",
+        "before the hand-over": "predictions.gathering:answer",
+        "after the hand-over": "predictions.gathering:answer",
     },
     "wsgi": {
-        "the head of the answer": "gunicorn.http.wsgi:Response.send_headers",
-        "the body of the answer": "gunicorn.http.wsgi:Response.write",
+        "before the head of the answer": "gunicorn.http.wsgi:Response.send_headers",
+        "after the head of the answer": "gunicorn.http.wsgi:Response.send_headers",
+        "after the body of the answer": "gunicorn.http.wsgi:Response.write",
     },
 }
 IN_COMMIT = {f"{milliseconds} ms into COMMIT": milliseconds for milliseconds in (0.3, 1, 3)}
@@ -49,15 +54,14 @@ MESSAGES = [
 
 
 def points(door: str) -> list[str]:
-    names = [*SHARED, *OF_DOOR[door]]
-    around = [f"{side} {name}" for name in names for side in ("before", "after")]
-    return [*around, *IN_COMMIT, *(IN_BATCH + MESSAGES if door == "asgi" else [])]
+    of_asgi = IN_BATCH + MESSAGES if door == "asgi" else []
+    return [*SHARED, *IN_COMMIT, *OF_DOOR[door], *of_asgi]
 
 
 def application(door: str) -> Any:
     loaded = importlib.import_module(f"mnistapi.{door}").application
     for point, function in (SHARED | OF_DOOR[door]).items():
-        put_around(function, point)
+        put(point, function)
     put_into_commit()
     put_into_batch()
     put_around_messages()
@@ -86,17 +90,21 @@ def die(after_ms: float = 0) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def put_around(path: str, point: str) -> None:
-    module, _, name = path.rpartition("." if path.count(".", path.index(":")) else ":")
-    owner, function = resolve_name(module), resolve_name(path)
+def put(point: str, path: str) -> None:
+    """Before or after the function at that path."""
+    function = resolve_name(path)
+    owner, _, name = path.replace(":", ".").rpartition(".")
+    is_before = point.startswith("before")
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        come_to(f"before {point}")
+        if is_before:
+            come_to(point)
         result = function(*args, **kwargs)
-        come_to(f"after {point}")
+        if not is_before:
+            come_to(point)
         return result
 
-    setattr(owner, name, wrapped)
+    setattr(resolve_name(owner), name, wrapped)
 
 
 def put_into_commit() -> None:

@@ -235,6 +235,8 @@ class Crowd:
                 self.outcomes[answer.status] += 1
                 if answer.status == 200:
                     self.acknowledged.append(answer.headers["X-Request-Id"])
+                else:
+                    time.sleep(0.02)
 
     def wait_for_more(self) -> None:
         enough = len(self.acknowledged) + MORE_CALLS
