@@ -143,9 +143,13 @@ class Server:
         """A key for each, in one run of manage.py."""
         return self.manage("shell", "-v0", "-c", ISSUE, CUSTOMERS=json.dumps(customers)).split()
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self.is_running:
             try:
                 if self.get("/readyz").status == 200:
                     return
