@@ -200,7 +200,7 @@ def refusal_of_units(
             TOO_MANY_IMAGES, f"{charge.units} images were sent; {plan.max_images} may be."
         )
     if not plan.is_billed:
-        left = plan.allowance - before.units(charge.livemode)
+        left = max(plan.allowance - before.units(charge.livemode), 0)
         return used_up(plan, charge, left, before.period, at) if charge.units > left else None
     if counted.cost > before.spend_limit:
         return Problem(
