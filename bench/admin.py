@@ -1,68 +1,23 @@
 """How quick the operator's pages are on a long log: `python -m bench.admin --rows 10000000`.
 
-Fills a PostgreSQL of its own, in a temporary folder, with thirteen months of calls: 1,000
-customers, the largest with a sixth of all calls, 3,000 keys, some hardly used, three releases, one
-of them old and rare, and 2 % errors. Each page is then asked for in this process, as a superuser.
-Prints the median time of each in milliseconds.
+Fills a PostgreSQL of its own, in a temporary folder, with the calls of bench/long_log.py. Each page
+is then asked for in this process, as a superuser. Prints the median time of each in milliseconds.
 """
 
 import argparse
 import logging
 import os
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import django
+from django.core.management import call_command
 
-from sandbox import postgres
-
-MONTHS = 13
-PEOPLE = """
-INSERT INTO accounts_user (id, password, is_superuser, first_name, last_name, email, is_staff,
-                           is_active, date_joined)
-SELECT n, '', false, '', '', 'customer' || n || '@example.com', false, true, now()
-FROM generate_series(1, 1000) AS n;
-INSERT INTO accounts_customer (id, user_id, created_at)
-SELECT n, n, now() FROM generate_series(1, 1000) AS n;
-INSERT INTO accounts_apikey (id, customer_id, name, kind, prefix, last_four, digest,
-                             pepper_version, created_at)
-SELECT n, (n + 2) / 3, 'key ' || n, 'test', 'mnist_test_' || lpad(n::text, 8, '0'), 'abcd',
-       sha256(n::text::bytea), 1, now()
-FROM generate_series(1, 3000) AS n;
-SELECT setval(pg_get_serial_sequence('accounts_user', 'id'), 1000);
-"""
-CALLS = """
-INSERT INTO predictions_call
-SELECT id, uuid_extract_timestamp(id), customer, (customer - 1) * 3 + 1 + key,
-       CASE WHEN status <> 200 THEN ''
-            WHEN age BETWEEN 0.80 AND 0.88 AND chance < 0.001 THEN 'rare-1'
-            WHEN age > 0.3 THEN 'softmax-1' ELSE 'cnn-1' END,
-       CASE status WHEN 200 THEN 1 ELSE 0 END, status,
-       CASE status WHEN 200 THEN '' ELSE 'a_problem' END, 5 + 20 * chance
-FROM (
-    SELECT uuidv7(-(%(span)s * age)) AS id, age, random() AS chance,
-           1 + floor(1000 * random() ^ 4)::int AS customer,
-           (CASE WHEN key < 0.9 THEN 0 WHEN key < 0.9999 THEN 1 ELSE 2 END) AS key,
-           (CASE WHEN status < 0.98 THEN 200 WHEN status < 0.99 THEN 422
-                 WHEN status < 0.995 THEN 401 WHEN status < 0.99999 THEN 413 ELSE 500 END) AS status
-    FROM (
-        SELECT 1 - n / %(rows)s::float AS age, random() AS key, random() AS status
-        FROM generate_series(1, %(rows)s) AS n OFFSET 0
-    ) AS draws OFFSET 0
-) AS calls
-"""
-HOURS = """
-INSERT INTO billing_usagehour (customer_id, key_id, release, hour, calls, units, errors)
-SELECT customer_id, key_id, release, date_trunc('hour', at, 'UTC') AS hour,
-       count(*), sum(units), count(*) FILTER (WHERE status <> 200)
-FROM predictions_call GROUP BY 1, 2, 3, 4 ORDER BY hour
-"""
+from bench import long_log
+from bench.servers import new_site
 
 
 def main() -> None:
@@ -71,14 +26,11 @@ def main() -> None:
     options.add_argument("--repeat", type=int, default=7)
     options.add_argument("--sql", default="", help="to run before measuring: an index to try, say")
     given = options.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="bench-admin-"))
-    try:
-        configure(postgres.start(folder / "postgres"))
-        fill(given.rows, given.sql)
+    with new_site() as site:
+        configure(site.database_url)
+        call_command("migrate", verbosity=0)
+        long_log.fill(site.database_url, given.rows, given.sql)
         report(given.repeat)
-    finally:
-        postgres.stop(folder / "postgres")
-        shutil.rmtree(folder)
 
 
 def configure(url: str) -> None:
@@ -92,28 +44,6 @@ def configure(url: str) -> None:
         "DJANGO_SETTINGS_MODULE": "mnistapi.settings",
     }
     django.setup()
-
-
-def fill(rows: int, sql: str) -> None:
-    from django.core.management import call_command
-    from django.db import connection
-
-    from predictions import partitions
-
-    call_command("migrate", verbosity=0)
-    first = partitions.month(datetime.now(UTC).date(), 1 - MONTHS)
-    span = datetime.now(UTC) - datetime(first.year, first.month, first.day, tzinfo=UTC)
-    with connection.cursor() as cursor:
-        partitions.create(first, MONTHS, cursor.execute)
-        cursor.execute(PEOPLE)
-        cursor.execute(CALLS, {"rows": rows, "span": span - timedelta(hours=1)})
-        cursor.execute(HOURS)
-        if sql:
-            cursor.execute(sql)
-        cursor.execute("VACUUM ANALYZE")
-        for table in ("predictions_call", "billing_usagehour"):
-            cursor.execute(f"SELECT count(*) FROM {table}")
-            print(f"{table}: {cursor.fetchone()[0]:,} rows")
 
 
 def report(repeat: int) -> None:

@@ -8,6 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from bench import processes
 from model.serving import RUNTIMES
 from sandbox import environment
 from tests.serving import ROOT, Server, drop_database, new_database
@@ -40,8 +41,7 @@ def measure(server: Server) -> str:
 
 
 def megabytes(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return processes.pss_kilobytes(pid) / 1024
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ MIDDLEWARE = [
     "mnistapi.health.Health",
     "mnistapi.request_ids.RequestIds",
     "mnistapi.plain_http.RefuseCalls",
+    "mnistapi.api_headers.WithoutThoseForDocuments",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -9,12 +9,25 @@ from django.db import connection
 
 Statement = tuple[str, Sequence[Any]]
 
+# The smallest transaction that has to reach the disk, and with it everything that came before.
+FLUSH = "SELECT pg_logical_emit_message(true, '', '')"
+
+
+def make_durable() -> None:
+    """Return when all that is committed by now would survive a crash."""
+    with connection.cursor() as cursor:
+        cursor.execute(FLUSH)
+
 
 class Transaction:
     """One transaction on this thread's connection; within another one it is a savepoint of that.
 
     `django.db.transaction.atomic` does the same in four round trips, which is half of the time
     that a call spends on its way to the database.
+
+    Its locks are let go when it is committed in memory, so that whoever waits for the same row need
+    not wait for the disk too; `commit` returns only when it is on the disk. Nobody can see what a
+    crash undoes: the log is written in order, so whoever built on it is undone with it.
     """
 
     def __init__(self) -> None:
@@ -25,7 +38,8 @@ class Transaction:
             self._begin, self._commit = f"SAVEPOINT {name}", f"RELEASE SAVEPOINT {name}"
             self._rollback = f"ROLLBACK TO SAVEPOINT {name}"
         else:
-            self._begin, self._commit, self._rollback = "BEGIN", "COMMIT", "ROLLBACK"
+            self._begin = "BEGIN; SET LOCAL synchronous_commit = off"
+            self._commit, self._rollback = f"COMMIT; {FLUSH}", "ROLLBACK"
 
     def __enter__(self) -> "Transaction":
         return self

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from accounts.authentication import refuse_key_in_query
-from mnistapi import fixed_headers
+from mnistapi import api_headers
 from mnistapi.django_bridge import Application, Receive, Scope, Send
 from mnistapi.problems import BAD_REQUEST, MEDIA_TYPE, Problem, problem_from
 from mnistapi.uuid7 import uuid7
@@ -35,6 +35,8 @@ PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 UNAUTHORIZED = 401
 # The images of a larger body are decoded and predicted where they hold up no others.
 LARGE = 64 * 2**10
+# So many of them are held in memory; the next is not read before one of these is decoded.
+LARGE_HELD = 16
 PATIENCE_SECONDS = 60  # for a body to arrive
 
 log = structlog.get_logger("mnistapi.request")
@@ -46,24 +48,32 @@ class Door:
     def __init__(self, others: Application) -> None:
         self.others = others
         self.keys = KnownKeys()
-        self.gathering = Gathering()
         self.large = ThreadPoolExecutor(1, "large")
-        self.fixed = raw(fixed_headers.of_an_answer().items())
+        self.room_for_large = asyncio.Semaphore(LARGE_HELD)
+        self.fixed = raw(api_headers.of_every_answer().items())
+        self.is_https_only = settings.SECURE_SSL_REDIRECT
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.live(receive, send)
             return
         endpoint = ENDPOINTS.get(scope["path"])
-        headers = dict(scope["headers"])
-        if endpoint and scope["method"] == "POST" and is_for_us(headers):
+        headers = by_name(scope["headers"])
+        if endpoint and scope["method"] == "POST" and self.is_for_us(headers):
             await self.answer(endpoint, scope["query_string"], headers, receive, send)
         else:
             await self.others(scope, receive, send)
 
+    def is_for_us(self, headers: Headers) -> bool:
+        """Whether the host is ours and the way secure: Django refuses what is not."""
+        if self.is_https_only and headers.get(b"x-forwarded-proto") != b"https":
+            return False
+        return is_our_host(headers.get(b"host", b""))
+
     async def live(self, receive: Receive, send: Send) -> None:
         """The life of the process: what it has been given is settled before it ends."""
         await receive()
+        self.gathering = Gathering()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.gathering.finish()
@@ -110,16 +120,20 @@ class Door:
     async def fill(self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive) -> None:
         """Give the call its images, or why it has none."""
         try:
-            length = endpoint.length_of(head)
-            body = await body_of(receive)
+            if endpoint.length_of(head) <= LARGE:
+                endpoint.fill(call, head, await body_of(receive))
+            else:
+                await self.fill_large(call, endpoint, head, receive)
         except Problem as problem:
             call.refusal = problem
-            return
-        if length <= LARGE:
-            endpoint.fill(call, head, body)
-            return
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.large, fill_and_predict, call, endpoint, head, body)
+
+    async def fill_large(
+        self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive
+    ) -> None:
+        async with self.room_for_large:
+            body = await body_of(receive)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self.large, fill_and_predict, call, endpoint, head, body)
 
     async def send(self, send: Send, status: int, head: Pairs, headers: Any, body: bytes) -> None:
         length = (b"content-length", str(len(body)).encode())
@@ -133,11 +147,12 @@ def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes
     predict([call])
 
 
-def is_for_us(headers: Headers) -> bool:
-    """Whether the host is ours and the way secure: Django refuses what is not."""
-    if settings.SECURE_SSL_REDIRECT and headers.get(b"x-forwarded-proto") != b"https":
-        return False
-    return is_our_host(headers.get(b"host", b""))
+def by_name(pairs: Pairs) -> Headers:
+    """The headers; the values of one that comes twice are joined by a comma, as HTTP reads them."""
+    headers = dict(pairs)
+    if len(headers) < len(pairs):
+        headers = {name: b",".join(v for n, v in pairs if n == name) for name in headers}
+    return headers
 
 
 @lru_cache(maxsize=64)

@@ -1,13 +1,13 @@
 """Joins the calls that arrive while a batch is being settled into the next one.
 
-Nothing waits to fill a batch: a call that comes when nothing is being settled goes at once, with
-those that came in the same turn of the event loop.
+Nothing waits to fill a batch: a call that comes when nothing is being settled goes at once. But a
+batch that waits for its accounts, which another process holds, takes along what arrives meanwhile.
 """
 
 import asyncio
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from predictions.settlement import OpenCall, Outcome, settle
 
@@ -17,52 +17,78 @@ Waiting = tuple[OpenCall, "asyncio.Future[Outcome]"]
 
 
 class Gathering:
-    """Belongs to one event loop; the one thread that settles is started with the first call."""
+    """Belongs to one event loop; one thread settles, on a database connection of its own."""
 
     def __init__(self) -> None:
-        self.waiting: list[Waiting] = []
-        self.is_busy = False
-        self.batches: queue.SimpleQueue[list[Waiting] | None] = queue.SimpleQueue()
-        self.thread: threading.Thread | None = None
+        self.loop = asyncio.get_running_loop()
+        self.arrived: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        # A batch that hangs must not keep the process from ending.
+        self.thread = threading.Thread(target=self.work, name="settling", daemon=True)
+        self.thread.start()
 
     def settle(self, call: OpenCall) -> "asyncio.Future[Outcome]":
         """The outcome of the call, in time. Whoever goes away meanwhile hurts nobody else."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
-        self.waiting.append((call, future))
-        if not self.is_busy:
-            self.is_busy = True
-            loop.call_soon(self.settle_next, loop)
+        future: asyncio.Future[Outcome] = self.loop.create_future()
+        self.arrived.put((call, future))
         return future
 
     async def finish(self) -> None:
-        """Wait until all that was given is settled, and end the thread."""
-        while self.is_busy:
+        """Wait until all that was given is settled."""
+        self.arrived.put(None)
+        while self.thread.is_alive():
             await asyncio.sleep(0.01)
-        if self.thread:
-            self.batches.put(None)
 
-    def settle_next(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self.thread is None:
-            self.thread = threading.Thread(target=self.work, args=(loop,), name="settling")
-            self.thread.daemon = True  # a batch that hangs must not keep the process from ending
-            self.thread.start()
-        batch, self.waiting = self.waiting[:MAX_BATCH], self.waiting[MAX_BATCH:]
-        self.batches.put(batch)
+    def work(self) -> None:
+        """The settling thread: one batch after the other."""
+        batch = Batch(self.arrived)
+        while batch.begin():
+            outcomes = settle(batch.calls(), batch.latecomers)
+            self.loop.call_soon_threadsafe(answer, batch.waiting, outcomes)
 
-    def work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The settling thread: one batch after the other, on its own database connection."""
-        while batch := self.batches.get():
-            outcomes = settle([call for call, _ in batch])
-            loop.call_soon_threadsafe(self.answer, loop, batch, outcomes)
 
-    def answer(
-        self, loop: asyncio.AbstractEventLoop, batch: Sequence[Waiting], outcomes: list[Outcome]
-    ) -> None:
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if not future.done():  # its client is there still
-                future.set_result(outcome)
-        if self.waiting:
-            self.settle_next(loop)
+class Batch:
+    """What the settling thread takes from the queue; the queue's None is the end."""
+
+    def __init__(self, arrived: "queue.SimpleQueue[Waiting | None]") -> None:
+        self.arrived = arrived
+        self.waiting: list[Waiting] = []
+        self.put_off: list[Waiting] = []
+        self.is_last = False
+
+    def begin(self) -> bool:
+        """Wait for a call, and take those behind it; False if there are no more to come."""
+        self.waiting, self.put_off = self.put_off, []
+        if not self.waiting and not self.is_last:
+            self.take(self.arrived.get())
+        self.take_what_is_there()
+        return bool(self.waiting)
+
+    def calls(self) -> list[OpenCall]:
+        return [call for call, _ in self.waiting]
+
+    def latecomers(self, key_ids: Collection[int]) -> list[OpenCall]:
+        """Take the calls with these keys that have arrived since; others are for the next batch."""
+        before = len(self.waiting)
+        self.take_what_is_there()
+        arrived, self.waiting[before:] = self.waiting[before:], []
+        late = [one for one in arrived if one[0].key.id in key_ids]
+        self.put_off += [one for one in arrived if one[0].key.id not in key_ids]
+        self.waiting += late
+        return [call for call, _ in late]
+
+    def take_what_is_there(self) -> None:
+        while len(self.waiting) < MAX_BATCH and not self.arrived.empty():
+            self.take(self.arrived.get())
+
+    def take(self, one: Waiting | None) -> None:
+        if one is None:
+            self.is_last = True
         else:
-            self.is_busy = False
+            self.waiting.append(one)
+
+
+def answer(waiting: list[Waiting], outcomes: list[Outcome]) -> None:
+    """On the event loop: let the clients that are there still have their outcomes."""
+    for (_, future), outcome in zip(waiting, outcomes, strict=True):
+        if not future.done():
+            future.set_result(outcome)

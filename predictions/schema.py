@@ -2,12 +2,64 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
+from billing.rating import CURRENCY
 from mnistapi.openapi import closed, problem_responses
+from predictions.idempotency import MAX_LENGTH
 from predictions.images import INKS, MAX_IMAGES, PIXELS, SIDE
 
-REFUSALS = problem_responses(400, 401, 405, 411, 413, 415, 422, 500, 503)
+# Those that the books have seen say where the rate limit stands.
+COUNTED = (400, 402, 403, 411, 413, 415, 422, 429, 500)
+REFUSALS = problem_responses(*COUNTED, 401, 405, 503)
+
+HEADERS = [
+    OpenApiParameter(
+        "Idempotency-Key",
+        {"type": "string", "maxLength": MAX_LENGTH, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        OpenApiParameter.HEADER,
+        description="Makes the call safe to send again: for 24 hours, the same key with the same "
+        "request gets the same answer, and costs nothing more. A new one for each call.",
+    ),
+    OpenApiParameter(
+        "X-Request-Id",
+        OpenApiTypes.UUID,
+        OpenApiParameter.HEADER,
+        description="The call in the log. An answer that is given again has that of the first.",
+        response=True,
+    ),
+    OpenApiParameter(
+        "RateLimit-Policy",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="`q` calls at once, all of which are back `w` seconds later.",
+        response=[200, *COUNTED],
+        examples=[OpenApiExample("Pay as you go", value='"payg";q=1000;w=10')],
+    ),
+    OpenApiParameter(
+        "RateLimit",
+        OpenApiTypes.STR,
+        OpenApiParameter.HEADER,
+        description="`r` calls are left now, and all are back in `t` seconds.",
+        response=[200, *COUNTED],
+        examples=[OpenApiExample("Pay as you go", value='"payg";r=998;t=1')],
+    ),
+    OpenApiParameter(
+        "Retry-After",
+        {"type": "integer", "minimum": 1},
+        OpenApiParameter.HEADER,
+        description="Seconds to wait before the call is sent again.",
+        response=[429, 503],
+    ),
+    OpenApiParameter(
+        "Idempotent-Replayed",
+        {"const": "true"},
+        OpenApiParameter.HEADER,
+        description="This is the stored answer to a call that was sent before; it was free.",
+        response=[200],
+    ),
+]
 
 PIXEL = {"type": "number", "minimum": 0, "maximum": 255}
 FLAT = {"type": "array", "items": PIXEL, "minItems": PIXELS, "maxItems": PIXELS}
@@ -40,16 +92,39 @@ BODY = {
     ]
 }
 
+NPY = {
+    "type": "string",
+    "format": "binary",
+    "description": "As `numpy.save` writes it: [n, 28, 28] or [n, 784], or one of them, of uint8 "
+    "or floats.",
+}
+
 PREDICTION = closed(
     digit={"type": "integer", "minimum": 0, "maximum": 9},
     confidence=PROBABILITY,
     probabilities=PROBABILITIES,
 )
+COUNT = {"type": "integer", "minimum": 0}
+DOLLARS = {"type": "string", "pattern": r"^\d+\.\d{2,6}$"}
 USAGE = closed(
-    units={"type": "integer", "description": "Images answered, one unit each."},
+    units={"type": "integer", "minimum": 1, "description": "Images answered, one unit each."},
+    cost=DOLLARS | {"description": "Of this call, exact.", "examples": ["0.0005"]},
+    currency={"const": CURRENCY},
     livemode={"type": "boolean", "description": "False for a test key, which is never billed."},
-    period={"type": "string", "examples": ["2026-11"], "description": "The month, in UTC."},
-    period_units={"type": "integer", "description": "Units of the month so far, in this mode."},
+    period={
+        "type": "string",
+        "pattern": r"^\d{4}-\d{2}$",
+        "examples": ["2026-11"],
+        "description": "The month, in UTC.",
+    },
+    period_units=COUNT | {"description": "Units of the month so far, in this mode."},
+    remaining_free=COUNT | {"description": "What is left of the month's allowance, in units."},
+    spend_limit_remaining=DOLLARS
+    | {
+        "type": ["string", "null"],
+        "examples": ["19.48"],
+        "description": "What the month may cost still; null where nothing is billed.",
+    },
 )
 ANSWER = closed(
     id={"type": "string", "format": "uuid", "description": "Also in `X-Request-Id`."},
@@ -62,9 +137,10 @@ PREDICTIONS: dict[str, Any] = {
     "operation_id": "predict",
     "tags": ["predictions"],
     "summary": "Recognise handwritten digits",
-    "description": f"One image, or up to {MAX_IMAGES}. A 200 is a receipt: its row is in the log. "
-    "Whatever else is answered is not charged.",
-    "request": {"application/json": BODY},
+    "description": "One image, or as many as your plan allows. A 200 is a receipt: its row is in "
+    "the log. Whatever else is answered is not charged.",
+    "parameters": HEADERS,
+    "request": {"application/json": BODY, "application/x-npy": NPY},
     "responses": {(200, "application/json"): ANSWER, **REFUSALS},
     "examples": [
         OpenApiExample(
@@ -81,6 +157,7 @@ BLOG: dict[str, Any] = {
     "summary": "Recognise one digit, in the form of the original blog post",
     "description": "784 numbers in 0..255, dark ink on light paper, nothing done to them but "
     "`(255 - x) / 255`; ten probabilities come back.",
+    "parameters": HEADERS,
     "request": {"application/json": FLAT},
     "responses": {(200, "application/json"): PROBABILITIES, **REFUSALS},
 }

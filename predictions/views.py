@@ -16,12 +16,16 @@ from predictions.settlement import OpenCall, settle
 
 
 class PredictionsView(APIView):
+    http_method_names = ["post"]  # OPTIONS, which Django REST would add, is answered 405 here
+
     @extend_schema(**schema.PREDICTIONS)
     def post(self, request: Request) -> HttpResponse:
         return settled(request, PREDICTIONS)
 
 
 class BlogView(APIView):
+    http_method_names = ["post"]
+
     @extend_schema(**schema.BLOG)
     def post(self, request: Request) -> HttpResponse:
         return settled(request, BLOG)

@@ -3,16 +3,21 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.test import Client
 
 from accounts.keys import Kind
 from accounts.models import APIKey, Customer, User
+from billing import ledger
 from model import serving
-from tests.serving import Server, drop_database, new_database
+from tests.clock import Clock
+from tests.serving import DOORS, Server, drop_database, new_database
 
 DIGIT = settings.BASE_DIR / "mnistapi" / "static" / "mnistapi" / "digit.json"
 PASSWORD = "correct horse battery"
@@ -27,6 +32,10 @@ class Holder:
     key: str
 
 
+# Once for all: a hash of a password takes longer than most tests.
+hashed = cache(make_password)
+
+
 @pytest.fixture
 def holder(db: None) -> Callable[..., Holder]:
     """Makes a customer of that e-mail, if he is new, and a key of that kind."""
@@ -34,7 +43,7 @@ def holder(db: None) -> Callable[..., Holder]:
     def make(email: str, kind: Kind = Kind.TEST) -> Holder:
         user = User.objects.filter(email=email).first()
         if user is None:
-            user = User.objects.create_user(email, PASSWORD)
+            user = User.objects.create(email=email, password=hashed(PASSWORD))
             user.emailaddress_set.create(email=email, verified=True, primary=True)
         customer = Customer.objects.of(user)
         return Holder(customer, *APIKey.objects.issue(customer, kind, "a key"))
@@ -82,6 +91,14 @@ def call(release: str, owner: Holder, client: Client) -> Callable[..., Any]:
     return post
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which calls are decided, at a noon of November until it is set."""
+    clock = Clock(datetime(2026, 11, 23, 12, tzinfo=UTC))
+    monkeypatch.setattr(ledger, "opened", clock.opened)
+    return clock
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The product as it runs, one for all tests; its database is its own."""
@@ -96,6 +113,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def wsgi_server(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same product on the same database, behind its other door."""
+    other = Server(server.database_url, tmp_path_factory.mktemp("wsgi"), door="wsgi")
+    try:
+        yield other.serve()
+    finally:
+        other.stop()
+
+
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest, server: Server) -> Server:
+    """Each of the doors in turn."""
+    if request.param == "asgi":
+        return server
+    wsgi_server: Server = request.getfixturevalue("wsgi_server")
+    return wsgi_server
+
+
+@pytest.fixture(scope="session")
 def server_key(server: Server) -> str:
-    """A test key of a customer of the running server."""
-    return server.manage("create_key", "owner@example.com")
+    """A live key of a customer of the running server whose calls are not limited by any test."""
+    return server.manage("create_key", "owner@example.com", "--live", "--plan", "volume")

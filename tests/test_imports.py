@@ -23,6 +23,7 @@ TIES = {
     "mnistapi/urls.py": {"accounts", "billing", "predictions"},
     "mnistapi/settings.py": {"accounts", "sandbox"},
     "mnistapi/wsgi.py": {"model"},
+    "mnistapi/asgi.py": {"predictions"},
     "mnistapi/health.py": {"model"},
 }
 ONLY_IN = {

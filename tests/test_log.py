@@ -9,10 +9,10 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
-from billing import ledger
 from mnistapi.uuid7 import floor
 from predictions import partitions
 from predictions.models import Call
+from tests.books import used
 from tests.conftest import Holder
 
 THIS_MONTH = partitions.month(timezone.now().date())
@@ -23,9 +23,7 @@ def logged(owner: Holder, first: date, units: int = 1, counted: bool = True, **r
     """A call of the first moment of a month, in the log and (if counted) in the totals."""
     at = datetime(first.year, first.month, 1, tzinfo=UTC)
     if counted:
-        ledger.charge(
-            [ledger.Charge(owner.customer.pk, owner.row.pk, False, "softmax-1", units, at)]
-        )
+        used(owner, units, at)
     call = Call(
         id=UUID(int=floor(at).int | (uuid4().int & ((1 << 62) - 1))),
         at=at,

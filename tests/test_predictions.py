@@ -5,17 +5,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from django.db import DatabaseError, OperationalError, connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
 from billing.models import Account, UsageHour
+from billing.plans import SANDBOX
 from mnistapi import problems, uuid7
 from model import serving
-from predictions import settlement
-from predictions.images import MAX_BODY, MAX_IMAGES, PIXELS
+from predictions import partitions, settlement
+from predictions.images import FORMS, PIXELS
 from predictions.models import Call
+from tests.calls import opened
 from tests.conftest import DIGIT, Holder
+from tests.faults import lost_at
 
 THREE = json.loads(DIGIT.read_text())
 BLANK = [0] * PIXELS
@@ -33,9 +36,13 @@ def test_a_digit_is_recognised_logged_and_charged(call: Any, owner: Holder) -> N
     assert body["release"] == "softmax-1"
     assert body["usage"] == {
         "units": 1,
+        "cost": "0.00",
+        "currency": "usd",
         "livemode": False,
         "period": f"{timezone.now():%Y-%m}",
         "period_units": 1,
+        "remaining_free": SANDBOX.allowance - 1,
+        "spend_limit_remaining": None,
     }
     row = Call.objects.get()
     assert str(row.id) == body["id"] == answer["X-Request-Id"]
@@ -53,12 +60,19 @@ def test_the_answer_is_what_the_model_gives(call: Any) -> None:
 
 
 def test_up_to_a_hundred_images_are_one_call_and_as_many_units(call: Any) -> None:
-    body = call([THREE, BLANK] * (MAX_IMAGES // 2)).json()
+    body = call([THREE, BLANK] * (SANDBOX.max_images // 2)).json()
     digits = [prediction["digit"] for prediction in body["predictions"]]
     assert digits[0::2] == [3] * 50
-    assert len(digits) == MAX_IMAGES
-    assert body["usage"]["units"] == body["usage"]["period_units"] == MAX_IMAGES
-    assert Call.objects.get().units == MAX_IMAGES
+    assert len(digits) == SANDBOX.max_images
+    assert body["usage"]["units"] == body["usage"]["period_units"] == SANDBOX.max_images
+    assert Call.objects.get().units == SANDBOX.max_images
+
+
+def test_more_images_than_the_plan_allows_are_refused_and_logged(call: Any) -> None:
+    answer = call([BLANK] * (SANDBOX.max_images + 1))
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_many_images")
+    assert f"{SANDBOX.max_images} may be" in answer.json()["detail"]
+    assert Call.objects.values_list("status", "units").get() == (422, 0)
 
 
 def test_the_units_of_the_month_add_up_by_mode(call: Any, owner: Holder, holder: Any) -> None:
@@ -107,7 +121,7 @@ def test_a_refusal_is_logged_and_free(
 
 
 def test_a_body_over_the_limit_is_refused_unread(call: Any) -> None:
-    answer = call(b"[" + b" " * MAX_BODY + b"]")
+    answer = call(b"[" + b" " * FORMS["application/json"].max_body + b"]")
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
@@ -150,40 +164,21 @@ def test_a_fault_of_the_decoder_is_logged_and_free(call: Any, monkeypatch: Any) 
     assert Call.objects.values_list("status", "units").get() == (500, 0)
 
 
-def test_nothing_is_answered_or_kept_when_the_log_cannot_be_written(
-    call: Any, monkeypatch: Any
-) -> None:
-    def fail(*args: object) -> None:
-        raise DatabaseError("disk full")
-
-    monkeypatch.setattr(Call.objects, "bulk_create", fail)
+def test_nothing_is_answered_or_kept_when_the_log_cannot_be_written(call: Any) -> None:
+    month = partitions.month(timezone.now().date())
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {partitions.NAME.format(month)}")
     answer = call(THREE)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert not UsageHour.objects.exists()
-    assert not Account.objects.exists()
-
-
-class LostAtCommit:
-    """A connection that is lost once the server has done what COMMIT told it, or has not."""
-
-    def __init__(self, arrives: bool) -> None:
-        self.arrives, self.commit = arrives, connection._commit
-
-    def __call__(self) -> None:
-        connection._commit = self.commit  # type: ignore[method-assign]
-        if self.arrives:
-            self.commit()
-        connection.connection.close()
-        raise OperationalError("server closed the connection unexpectedly")
+    assert not Account.objects.filter(test_units__gt=0).exists()
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("arrives", [True, False])
-def test_a_connection_lost_at_the_commit_is_asked_about(
-    arrives: bool, call: Any, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr(connection, "_commit", LostAtCommit(arrives))
-    answer = call(THREE)
+def test_a_connection_lost_at_the_commit_is_asked_about(arrives: bool, call: Any) -> None:
+    with lost_at("COMMIT", arrives):
+        answer = call(THREE)
     assert answer.status_code == (200 if arrives else 503)
     assert Call.objects.count() == (1 if arrives else 0)
     if not arrives:
@@ -195,17 +190,25 @@ def test_what_nobody_can_know_is_not_called_free(call: Any, monkeypatch: Any) ->
     def gone(*args: object, **filters: object) -> None:
         raise OperationalError("still starting up")
 
-    monkeypatch.setattr(connection, "_commit", LostAtCommit(arrives=True))
     monkeypatch.setattr(Call.objects, "filter", gone)
-    answer = call(THREE)
+    with lost_at("COMMIT", arrives=True):
+        answer = call(THREE)
     assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
     assert answer.json()["billed"] is None
 
 
-def test_a_call_takes_seven_statements(call: Any, django_assert_num_queries: Any) -> None:
+def test_a_call_takes_three_statements(call: Any, django_assert_num_queries: Any) -> None:
     call(THREE)
-    with django_assert_num_queries(7):  # key; savepoint; lock, account, hours, log; release
+    with django_assert_num_queries(3):  # the key; begin and lock; count, log and commit
         call(THREE)
+
+
+def test_a_call_that_may_be_sent_again_takes_one_statement_more(
+    call: Any, django_assert_num_queries: Any
+) -> None:
+    call(THREE)
+    with django_assert_num_queries(4):
+        call(THREE, headers={"Idempotency-Key": "a"})
 
 
 def test_a_batch_of_calls_is_predicted_once_and_settled_one_by_one(
@@ -226,17 +229,19 @@ def test_a_batch_of_calls_is_predicted_once_and_settled_one_by_one(
     blank = np.zeros((2, 28, 28, 1), np.float32)
     refused = problems.Problem(problems.WRONG_SHAPE, "no image")
     calls = [
-        settlement.OpenCall(uuid7.uuid7(), owner.row, 0.0, three),
-        settlement.OpenCall(uuid7.uuid7(), owner.row, 0.0, refusal=refused),
-        settlement.OpenCall(uuid7.uuid7(), stranger.row, 0.0, blank),
+        opened(owner, three),
+        opened(owner, images=None, refusal=refused),
+        opened(stranger, blank),
     ]
     first, second, third = settlement.settle(calls)
     assert sizes == [3]
-    assert isinstance(first, settlement.Receipt)
-    assert isinstance(third, settlement.Receipt)
-    assert first.prediction.probabilities.argmax(axis=1).tolist() == [3]
-    assert third.prediction.probabilities.shape == (2, 10)
-    assert second is refused
+    assert isinstance(first, settlement.Answer)
+    assert isinstance(third, settlement.Answer)
+    digits = [json.loads(answer.body)["predictions"][0]["digit"] for answer in (first, third)]
+    assert digits[0] == 3
+    assert len(json.loads(third.body)["predictions"]) == 2
+    assert isinstance(second, problems.Problem)
+    assert second.type is problems.WRONG_SHAPE
     assert {row.pk: row.units for row in Call.objects.all()} == {
         calls[0].id: 1,
         calls[1].id: 0,

@@ -3,24 +3,19 @@ from typing import Any
 
 import jsonschema
 import pytest
-from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
 from accounts.keys import Kind
-from billing.ledger import Charge, charge
+from billing.models import Account
+from billing.plans import FREE, PAYG, SANDBOX
 from billing.views import MAX_DAYS
+from tests.books import asked, enter, used
 from tests.conftest import Holder
 from tests.test_openapi import document
 
 TODAY = timezone.now().date()
 NOON = datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=UTC)
-
-
-def used(holder: Holder, units: int, at: datetime = NOON) -> None:
-    release = "softmax-1" if units else ""
-    with transaction.atomic():
-        charge([Charge(holder.customer.pk, holder.row.pk, holder.row.livemode, release, units, at)])
 
 
 def get(client: Client, path: str, holder: Holder) -> Any:
@@ -37,9 +32,9 @@ def live(holder: Any) -> Holder:
 def test_the_account_tells_who_asks_and_the_units_of_the_month(
     owner: Holder, live: Holder, client: Client
 ) -> None:
-    used(owner, 3)
-    used(live, 5)
-    for holder, units in ((owner, 3), (live, 5)):
+    used(owner, 3, NOON)
+    used(live, 5, NOON)
+    for holder, units, plan in ((owner, 3, SANDBOX), (live, 5, FREE)):
         answer = get(client, "/v1/account", holder)
         assert answer.json() == {
             "email": "owner@example.com",
@@ -50,9 +45,30 @@ def test_the_account_tells_who_asks_and_the_units_of_the_month(
                 "last_four": holder.key[-4:],
                 "expires_at": None,
             },
+            "plan": plan.name,
+            "status": "active",
+            "allowance": plan.allowance,
+            "rate": {"per_second": plan.rate.per_second, "burst": plan.rate.burst},
+            "cost": "0.00",
+            "currency": "usd",
+            "spend_limit": None,
             "period": f"{TODAY:%Y-%m}",
             "period_units": units,
+            "remaining_free": plan.allowance - units,
+            "spend_limit_remaining": None,
         }
+
+
+def test_the_account_tells_what_the_month_has_cost_and_may_cost_still(
+    live: Holder, client: Client
+) -> None:
+    Account.objects.of(live.customer).change(plan=PAYG.name, spend_limit_cents=1)
+    used(live, 1_015, NOON)
+    body = get(client, "/v1/account", live).json()
+    assert (body["plan"], body["cost"], body["spend_limit"]) == ("payg", "0.0075", "0.01")
+    assert (body["remaining_free"], body["spend_limit_remaining"]) == (0, "0.0025")
+    Account.objects.get().change(spend_limit_cents=0)
+    assert get(client, "/v1/account", live).json()["spend_limit_remaining"] == "0.00"
 
 
 def test_the_units_of_last_month_are_not_those_of_this_one(owner: Holder, client: Client) -> None:
@@ -67,9 +83,9 @@ def test_a_customer_who_never_called_has_used_nothing(owner: Holder, client: Cli
 
 def test_usage_is_told_by_day(owner: Holder, client: Client) -> None:
     used(owner, 7, NOON - timedelta(days=3))  # first, as a month never runs backwards
-    used(owner, 2)
-    used(owner, 1)
-    used(owner, 0)
+    used(owner, 2, NOON)
+    used(owner, 1, NOON)
+    enter([asked(owner, 0)], NOON)
     first, end = TODAY - timedelta(days=2), TODAY + timedelta(days=1)
     body = get(client, f"/v1/usage?from={first}&to={end}", owner).json()
     assert (body["calls"], body["units"], body["errors"]) == (3, 3, 1)
@@ -91,7 +107,7 @@ def test_usage_is_that_of_the_owner_in_the_mode_of_his_key(
 ) -> None:
     another_key = holder("owner@example.com")
     for one, units in ((owner, 1), (another_key, 10), (live, 100), (stranger, 1000)):
-        used(one, units)
+        used(one, units, NOON)
     assert get(client, "/v1/usage", owner).json()["units"] == 11
     assert get(client, "/v1/usage", live).json()["units"] == 100
 
@@ -120,7 +136,7 @@ def test_without_a_key_nothing_is_told(path: str, db: None, client: Client) -> N
 
 @pytest.mark.parametrize("path", ["/v1/account", "/v1/usage"])
 def test_answers_are_as_documented(path: str, owner: Holder, client: Client) -> None:
-    used(owner, 2)
+    used(owner, 2, NOON)
     answer = get(client, path, owner)
     assert "no-store" in answer["Cache-Control"]
     responses = document()["paths"][path]["get"]["responses"]
@@ -130,8 +146,9 @@ def test_answers_are_as_documented(path: str, owner: Holder, client: Client) -> 
 def test_the_page_shows_the_owner_s_numbers_and_nobody_else_s(
     owner: Holder, live: Holder, stranger: Holder, client: Client
 ) -> None:
-    for one, units in ((owner, 20), (live, 3), (stranger, 456), (owner, 0)):
-        used(one, units)
+    for one, units in ((owner, 20), (live, 3), (stranger, 456)):
+        used(one, units, NOON)
+    enter([asked(owner, 0)], NOON)
     client.force_login(owner.customer.user)
     page = client.get("/dashboard/usage/").content.decode()
     assert "3 with live keys" in page
