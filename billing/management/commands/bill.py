@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import Error, close_old_connections, connection
+from django.db import Error, close_old_connections
 
 from billing import notices
 
@@ -39,7 +39,6 @@ def run_until(stopped: threading.Event) -> None:
             run_once(stopped)
         except Error as error:
             log.error("pass_failed", error=str(error).partition("\n")[0])
-            connection.close()
         stopped.wait(PAUSE_SECONDS)
 
 
