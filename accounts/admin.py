@@ -94,14 +94,16 @@ class CustomerAdmin(ReadOnlyAdmin[Customer]):
     @admin.display(description="see")
     def pages(self, customer: Customer) -> SafeString:
         """Links to what belongs to the customer."""
+        account = reverse("admin:billing_account_change", args=[customer.pk])
         lists = {
             "Keys": "admin:accounts_apikey_changelist",
             "Calls": "admin:predictions_call_changelist",
             "Usage": "admin:billing_usagehour_changelist",
             "Chart": "admin:billing_usagehour_chart",
+            "Notices": "admin:billing_notice_changelist",
         }
-        links = [(reverse(name), customer.pk, text) for text, name in lists.items()]
-        return format_html_join(" · ", '<a href="{}?customer={}">{}</a>', links)
+        links = [(f"{reverse(name)}?customer={customer.pk}", text) for text, name in lists.items()]
+        return format_html_join(" · ", '<a href="{}">{}</a>', [(account, "Account"), *links])
 
 
 class StateFilter(admin.SimpleListFilter):

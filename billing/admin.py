@@ -1,4 +1,6 @@
-"""The operator's pages of what is used."""
+"""The operator's pages of accounts, of what is used, and of what customers were told."""
+
+from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -7,11 +9,123 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from accounts.filters import CustomerFilter, KeyFilter
+from accounts.models import Customer
+from billing import rating
 from billing.chart import ChartForm
 from billing.drawing import panels
-from billing.filters import DayFilter, ReleaseFilter
+from billing.filters import (
+    AccountFilter,
+    DayFilter,
+    PlanFilter,
+    ReleaseFilter,
+    SentFilter,
+    StatusFilter,
+)
+from billing.forms import AccountForm
 from billing.long_lists import LongListAdmin
-from billing.models import UsageHour
+from billing.models import Account, Notice, UsageHour
+
+
+@admin.register(Account)
+class AccountAdmin(LongListAdmin[Account]):
+    """Plan, status and spend limit can be changed; the counters belong to the ledger."""
+
+    form = AccountForm
+    list_display = (
+        "customer", "plan", "status", "units_this_month", "cost_this_month", "spend_limit",
+        "test_units_this_month",
+    )  # fmt: skip
+    list_select_related = ("customer__user",)
+    list_filter = (PlanFilter, StatusFilter, CustomerFilter)
+    search_fields = ("customer__user__email",)
+    search_help_text = "Part of an e-mail address. Units and cost are those of this month, in UTC."
+    ordering = ("-pk",)
+    readonly_fields = ("customer", "units_this_month", "cost_this_month", "test_units_this_month")
+    fieldsets = (
+        (None, {"fields": ("customer", "plan", "status", "spend_limit")}),
+        (
+            "This month, in UTC",
+            {"fields": ("units_this_month", "cost_this_month", "test_units_this_month")},
+        ),
+    )
+    export_columns = {
+        "customer": "customer__user__email",
+        "plan": "plan",
+        "status": "status",
+        "spend limit in cents": "spend_limit_cents",
+        "month": "period",
+        "units": "live_units",
+        "test units": "test_units",
+    }
+
+    def has_change_permission(self, request: HttpRequest, obj: Account | None = None) -> bool:
+        return request.user.has_perm("billing.change_account")
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Account | None:
+        """The account of a customer who never called is shown as it will be opened."""
+        account: Account | None = super().get_object(request, object_id, from_field)
+        if account or not object_id.isdecimal():
+            return account
+        customer = Customer.objects.filter(pk=int(object_id)).first()
+        return Account(customer=customer) if customer else None
+
+    def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
+        """Just what the operator changed: calls are counted on the row meanwhile."""
+        if form.changes:
+            Account.objects.of(obj.customer).change(**form.changes)
+
+    @admin.display(description="units")
+    def units_this_month(self, account: Account) -> str:
+        return f"{account.this_month.live_units:,}"
+
+    @admin.display(description="cost")
+    def cost_this_month(self, account: Account) -> str:
+        return rating.shown(account.this_month.cost)
+
+    @admin.display(description="test units")
+    def test_units_this_month(self, account: Account) -> str:
+        return f"{account.this_month.test_units:,}"
+
+    @admin.display(description="spend limit")
+    def spend_limit(self, account: Account) -> str:
+        return rating.shown(account.state.spend_limit)
+
+
+@admin.register(Notice)
+class NoticeAdmin(LongListAdmin[Notice]):
+    list_display = ("made", "account", "kind", "reached", "out_of", "month", "sent")
+    list_select_related = ("account__customer__user",)
+    list_filter = (SentFilter, AccountFilter)
+    ordering = ("-id",)
+    fields = list_display
+    export_columns = {
+        "made at": "made_at",
+        "customer": "account__customer__user__email",
+        "kind": "kind",
+        "percent": "percent",
+        "limit in units or cents": "limit",
+        "month": "period",
+        "sent at": "sent_at",
+    }
+
+    @admin.display(description="made (UTC)")
+    def made(self, notice: Notice) -> str:
+        return f"{notice.made_at:%Y-%m-%d %H:%M}"
+
+    def reached(self, notice: Notice) -> str:
+        return f"{notice.percent} %"
+
+    def out_of(self, notice: Notice) -> str:
+        return notice.limit_for_people
+
+    def month(self, notice: Notice) -> str:
+        return f"{notice.period:%Y-%m}"
+
+    @admin.display(description="sent (UTC)")
+    def sent(self, notice: Notice) -> str:
+        return f"{notice.sent_at:%Y-%m-%d %H:%M}" if notice.sent_at else "not yet"
 
 
 @admin.register(UsageHour)

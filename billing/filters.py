@@ -1,4 +1,4 @@
-"""Filters of the admin for rows that belong to a release and to a time."""
+"""Filters of the admin for accounts, and for rows that belong to a release and to a time."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -8,8 +8,9 @@ from django.db import connection
 from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest
 
-from accounts.filters import M, TypedFilter
-from billing.models import UsageHour
+from accounts.filters import CustomerFilter, M, TypedFilter
+from billing.models import Account, UsageHour
+from billing.plans import PLANS
 
 NO_RELEASE = "none"
 
@@ -75,3 +76,51 @@ class DayFilter(TypedFilter):
 
     def between(self, begin: datetime, end: datetime) -> dict[str, Any]:
         return {"hour__gte": begin, "hour__lt": end}
+
+
+class FieldFilter(admin.SimpleListFilter):
+    """A filter by the field that it is named for."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[M]) -> QuerySet[M]:
+        return (
+            queryset.filter(**{str(self.parameter_name): self.value()})
+            if self.value()
+            else queryset
+        )
+
+
+class PlanFilter(FieldFilter):
+    title = "plan"
+    parameter_name = "plan"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(plan.name, plan.title) for plan in PLANS.values()]
+
+
+class StatusFilter(FieldFilter):
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(status.value, status.label) for status in Account.Status]
+
+
+class AccountFilter(CustomerFilter):
+    def fields(self, text: str) -> dict[str, Any] | None:
+        """An account has the number of its customer."""
+        found = super().fields(text)
+        return {"account_id": found["customer_id"]} if found else None
+
+
+class SentFilter(admin.SimpleListFilter):
+    title = "sent"
+    parameter_name = "sent"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes"), ("no", "Not yet")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[M]) -> QuerySet[M]:
+        answers = {"yes": False, "no": True}
+        if self.value() not in answers:
+            return queryset
+        return queryset.filter(sent_at__isnull=answers[str(self.value())])

@@ -6,7 +6,7 @@ which he logs the same calls. The SQL of both is in functions of the database
 pooler that knows no prepared statements.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,6 +59,12 @@ def books_of(rows: Sequence[tuple[Any, ...]]) -> Books:
     accounts = {row[0]: AccountState(*row[1 : 1 + ACCOUNT_FIELDS]) for row in rows}
     keys = {row[1 + ACCOUNT_FIELDS]: KeyState(*row[2 + ACCOUNT_FIELDS : -1]) for row in rows}
     return Books(accounts, keys, now=rows[-1][-1])
+
+
+def wait_for(customer_ids: Iterable[int]) -> None:
+    """Wait until each charge to these accounts that is under way has ended, in a transaction."""
+    accounts = Account.objects.filter(pk__in=customer_ids).order_by("pk")
+    list(accounts.select_for_update().values_list("pk"))
 
 
 def counting(

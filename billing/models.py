@@ -1,14 +1,15 @@
 """What customers pay for: a counter each that a charge locks, and totals by the hour."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from django.db import models, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import APIKey, Customer
-from billing import decision
+from billing import decision, rating
 from billing.decision import AccountState, in_the_month_of, levels
 from billing.plans import FREE, PLANS
 
@@ -21,6 +22,11 @@ class AccountManager(models.Manager["Account"]):
     def of(self, customer: Customer) -> "Account":
         """The customer's account; opened when it is first asked for."""
         return self.get_or_create(customer=customer)[0]
+
+    def seen(self, customer: Customer) -> "Account":
+        """The customer's account to look at: as it will be opened, if it is not open yet."""
+        account = self.select_related("customer__user").filter(customer=customer).first()
+        return account or Account(customer=customer)
 
     def open(self, customer_ids: Iterable[int]) -> None:
         """An account for each of these customers who has none yet."""
@@ -84,7 +90,7 @@ class Account(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.customer}, {self.period:%Y-%m}"
+        return str(self.customer)
 
     @property
     def state(self) -> AccountState:
@@ -112,12 +118,21 @@ class Account(models.Model):
         self.refresh_from_db()
 
 
+GIVEN_UP_AFTER = timedelta(days=7)
+
+
+class NoticeQuerySet(models.QuerySet["Notice"]):
+    def due(self, at: datetime) -> "NoticeQuerySet":
+        """Those to be sent at that time. What could not be sent for a week is given up."""
+        return self.filter(sent_at=None, due_at__lte=at, made_at__gt=at - GIVEN_UP_AFTER)
+
+
 class Notice(models.Model):
     """An e-mail that a limit is near or reached: made by the charge that reached it, sent later."""
 
     class Kind(models.TextChoices):
-        ALLOWANCE = "allowance"
-        SPEND = "spend"
+        ALLOWANCE = "allowance", "Free allowance"
+        SPEND = "spend", "Spend limit"
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT)
     period = models.DateField()
@@ -125,7 +140,10 @@ class Notice(models.Model):
     percent = models.SmallIntegerField()
     limit = models.BigIntegerField(help_text="units of the allowance, or cents of the spend limit")
     made_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField(db_default=Now(), help_text="moved on when it cannot be sent")
     sent_at = models.DateTimeField(null=True)
+
+    objects = NoticeQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -138,8 +156,15 @@ class Notice(models.Model):
             models.Index(fields=["id"], name="notice_to_send", condition=Q(sent_at=None)),
         ]
 
+    @property
+    def limit_for_people(self) -> str:
+        """Dollars, or units."""
+        if self.kind == Notice.Kind.SPEND:
+            return rating.shown(self.limit * rating.MICROS_PER_CENT)
+        return f"{self.limit:,} units"
+
     def __str__(self) -> str:
-        return f"{self.percent} % of the {self.get_kind_display().lower()} limit, {self.account}"
+        return f"{self.percent} % of the {self.get_kind_display().lower()}, {self.account}"
 
 
 class UsageHour(models.Model):

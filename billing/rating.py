@@ -1,6 +1,6 @@
 """From units to money: the graduated price, exact, in integers of micros (millionths of a dollar).
 
-Pure. What is shown or billed is rounded once, at the end, in `cents` or `text`.
+Pure. What is billed is rounded once, at the end, in `cents`; what is shown is exact.
 """
 
 from collections.abc import Sequence
@@ -34,3 +34,9 @@ def text(micros: int) -> str:
     dollars, rest = divmod(micros, MICROS_PER_DOLLAR)
     digits = f"{rest:06}".rstrip("0")
     return f"{dollars}.{digits:0<2}"
+
+
+def shown(micros: int) -> str:
+    """The same for people: "$0.0005", "$20,000.00"."""
+    dollars, _, rest = text(micros).partition(".")
+    return f"${int(dollars):,}.{rest}"

@@ -5,11 +5,20 @@ from typing import Any
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
+from billing import rating
+from billing.models import Account
+from billing.plans import PLANS, SANDBOX
 from mnistapi.openapi import closed, problem_responses
 
 COUNT = {"type": "integer", "minimum": 0}
 DAY = {"type": "string", "format": "date"}
 COUNTS = {"calls": COUNT, "units": COUNT, "errors": COUNT}
+DOLLARS = {"type": "string", "pattern": r"^\d+\.\d{2,6}$", "examples": ["19.48", "0.0005"]}
+SPEND_LIMIT = {
+    **DOLLARS,
+    "type": ["string", "null"],
+    "description": "Of a month; null on a plan without prices, and for test keys.",
+}
 LIVEMODE = {"type": "boolean", "description": "The mode of the key that asks, and of the numbers."}
 
 ACCOUNT: dict[str, Any] = {
@@ -27,8 +36,20 @@ ACCOUNT: dict[str, Any] = {
                 last_four={"type": "string"},
                 expires_at={"type": ["string", "null"], "format": "date-time"},
             ),
-            period={"type": "string", "examples": ["2026-11"]},
+            plan={"enum": [*PLANS, SANDBOX.name], "description": "Test keys are on the sandbox."},
+            status={"enum": Account.Status.values},
+            allowance={**COUNT, "description": "Units of a month that are free."},
+            rate=closed(
+                per_second={**COUNT, "description": "Calls a second, for good."},
+                burst={**COUNT, "description": "Calls at once, after a rest."},
+            ),
+            cost={**DOLLARS, "description": "Of the month so far."},
+            currency={"const": rating.CURRENCY},
+            spend_limit=SPEND_LIMIT,
+            period={"type": "string", "examples": ["2026-11"], "description": "The month, in UTC."},
             period_units=COUNT,
+            remaining_free=COUNT,
+            spend_limit_remaining=SPEND_LIMIT,
         ),
         **problem_responses(400, 401, 405, 500, 503),
     },

@@ -1,25 +1,29 @@
-"""What a customer sees of his usage: in the API for the mode of his key, and on a page."""
+"""What a customer sees of usage and limits: in the API for the mode of his key, and on pages."""
 
 from datetime import date, timedelta
 from typing import cast
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import APIKey, Customer
+from accounts.models import APIKey
 from accounts.views import customer_of
-from billing import schema
+from billing import rating, schema, standing
+from billing.decision import ACTIVE, next_month
 from billing.drawing import panels
+from billing.forms import SpendLimitForm, in_dollars
 from billing.models import Account, UsageHour
+from billing.plans import PLANS
 from billing.usage import Day, by_day
 from mnistapi.problems import INVALID_PERIOD, Problem
 
@@ -32,10 +36,10 @@ class AccountView(APIView):
     @extend_schema(**schema.ACCOUNT)
     def get(self, request: Request) -> Response:
         key = cast(APIKey, request.auth)
-        account = this_month(key.customer)
+        account = Account.objects.seen(key.customer)
         return Response(
             {
-                "email": key.customer.user.email,
+                "email": account.customer.user.email,
                 "livemode": key.livemode,
                 "key": {
                     "name": key.name,
@@ -43,8 +47,7 @@ class AccountView(APIView):
                     "last_four": key.last_four,
                     "expires_at": key.expires_at,
                 },
-                "period": f"{account.period:%Y-%m}",
-                "period_units": account.live_units if key.livemode else account.test_units,
+                **standing.in_full(account.this_month, key.livemode),
             }
         )
 
@@ -81,16 +84,44 @@ def usage_page(request: HttpRequest) -> HttpResponse:
         "days": days,
         "panels": panels(days),
         "totals": totals(days),
-        "account": this_month(customer),
+        "account": Account.objects.seen(customer).this_month,
     }
     return render(request, "usage.html", context)
 
 
-def this_month(customer: Customer) -> Account:
-    """The account in the running month, in UTC; before the first call of a month it is at zero."""
-    period = timezone.now().date().replace(day=1)
-    account = Account.objects.filter(customer=customer, period__gte=period).first()
-    return account or Account(customer=customer, period=period)
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def billing_page(request: HttpRequest) -> HttpResponse:
+    return set_spend_limit(request) if request.method == "POST" else limits_page(request)
+
+
+def set_spend_limit(request: HttpRequest) -> HttpResponse:
+    form = SpendLimitForm(request.POST)
+    if not form.is_valid():
+        return limits_page(request, form, status=422)
+    account = Account.objects.of(customer_of(request))
+    account.change(spend_limit_cents=form.cleaned_data["spend_limit"])
+    limit = rating.shown(account.this_month.spend_limit)
+    messages.success(request, f"Your spend limit is {limit} a month now.")
+    return redirect("billing")
+
+
+def limits_page(
+    request: HttpRequest, form: SpendLimitForm | None = None, status: int = 200
+) -> HttpResponse:
+    row = Account.objects.seen(customer_of(request))
+    account = row.this_month
+    context = {
+        "account": account,
+        "plan": PLANS[account.plan],
+        "is_suspended": account.status != ACTIVE,
+        "remaining_free": standing.remaining_free(account, livemode=True),
+        "test_remaining": standing.remaining_free(account, livemode=False),
+        "spend_limit_remaining": standing.spend_limit_remaining(account),
+        "next_month": next_month(account.period),
+        "form": form or SpendLimitForm(initial={"spend_limit": in_dollars(row.spend_limit_cents)}),
+    }
+    return render(request, "billing.html", context, status=status)
 
 
 def totals(days: list[Day]) -> dict[str, int]:

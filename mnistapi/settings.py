@@ -156,6 +156,7 @@ ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=1 if HTTPS 
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 
 vars().update(env.email_url("EMAIL_URL"))
+EMAIL_TIMEOUT = 10  # or a mail server that hangs would hold a page, or the worker, for good
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mnistapi <no-reply@localhost>")
 
 LANGUAGE_CODE = "en"

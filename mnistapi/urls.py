@@ -8,7 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from accounts import views as accounts
-from billing.views import AccountView, UsageView, usage_page
+from billing.views import AccountView, UsageView, billing_page, usage_page
 from mnistapi import documents
 from mnistapi.openapi import DocsView
 from predictions.views import BlogView, PredictionsView
@@ -53,6 +53,7 @@ urlpatterns = [
     path("dashboard/keys/<int:pk>/rotate/", accounts.rotate_key, name="rotate-key"),
     path("dashboard/keys/<int:pk>/revoke/", accounts.revoke_key, name="revoke-key"),
     path("dashboard/usage/", usage_page, name="usage"),
+    path("dashboard/billing/", billing_page, name="billing"),
     # the operator's
     path("admin/", admin.site.urls),
 ]

@@ -2,7 +2,7 @@
 
 import orjson
 
-from billing import rating
+from billing import rating, standing
 from predictions.settlement import Receipt
 
 
@@ -29,17 +29,12 @@ def predictions(receipt: Receipt) -> list[dict[str, object]]:
 def usage(receipt: Receipt) -> dict[str, object]:
     """What the call cost, and where its account stands behind it. Money is exact."""
     verdict, livemode = receipt.verdict, receipt.livemode
-    account, plan = verdict.account, verdict.plan
-    left = max(account.spend_limit - account.cost, 0)
     return {
         "units": verdict.units,
         "cost": rating.text(verdict.cost),
         "currency": rating.CURRENCY,
         "livemode": livemode,
-        "period": account.period.isoformat()[:7],
-        "period_units": account.units(livemode),
-        "remaining_free": max(plan.allowance - account.units(livemode), 0),
-        "spend_limit_remaining": rating.text(left) if plan.is_billed else None,
+        **standing.of_the_month(verdict.account, livemode),
     }
 
 

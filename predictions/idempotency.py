@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+from django.db import connection
+
 from mnistapi.problems import IDEMPOTENCY_KEY_REUSED, INVALID_IDEMPOTENCY_KEY, Problem
 from mnistapi.transactions import Statement, Transaction
 
@@ -89,3 +91,28 @@ def stored_answers(
 def storing(identity: Identity, answer: Stored, now: datetime) -> Statement:
     """What stores an answer; one that has expired gives way to it."""
     return STORE, [*identity, answer.digest, answer.call_id, answer.body, now + LIFETIME]
+
+
+FORGET = """
+DELETE FROM predictions_idempotency
+WHERE (customer_id, livemode, idempotency_key) IN (
+    SELECT customer_id, livemode, idempotency_key FROM predictions_idempotency
+    WHERE expires_at <= clock_timestamp() LIMIT %s FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+def forget_expired(at_once: int = 1000) -> int:
+    """Delete what nobody is answered any more, some at a time; gives how many.
+
+    A call that stores its answer over an expired one waits for some of these, never for all, and
+    none waits for a call.
+    """
+    forgotten = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(FORGET, [at_once])
+            count: int = cursor.rowcount
+        forgotten += count
+        if count < at_once:
+            return forgotten

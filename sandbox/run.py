@@ -1,7 +1,7 @@
 """`make run`: the whole product on a laptop, with a key made for this run.
 
 Starts PostgreSQL unless `DATABASE_URL` names one, migrates, serves on 127.0.0.1 and, once a call
-would be answered, prints the key and the curl that works with it.
+would be answered, starts the worker and prints the key and the curl that works with it.
 """
 
 import os
@@ -58,8 +58,13 @@ def main() -> int:
     if not wait_until_ready(url, server):
         server.terminate()
         return server.wait() or failed("The server did not become ready; its log is above.")
-    print(READY.format(url=url, key=issue_key()), flush=True)
-    return server.wait()
+    worker = subprocess.Popen([sys.executable, "manage.py", "bill", "--loop"])
+    try:
+        print(READY.format(url=url, key=issue_key()), flush=True)
+        return server.wait()
+    finally:
+        worker.terminate()
+        worker.wait()
 
 
 def failed(reason: str) -> int:

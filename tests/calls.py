@@ -13,19 +13,17 @@ from predictions.settlement import OpenCall
 from tests.conftest import Holder
 
 
-def opened(
-    of: Holder, images: Images | int | None = 1, retry: str | None = None, **more: Any
-) -> OpenCall:
-    """A call with these images, or with so many that are blank.
+def opened(of: Holder, images: Images | int | None = 1, retry: str = "", **more: Any) -> OpenCall:
+    """A call with these images, or with so many that are blank; `retry` is its Idempotency-Key.
 
-    `retry` is its `Idempotency-Key`: as a body it has the bytes of its images.
+    As a body it has the bytes of its images.
     """
     if isinstance(images, int):
         images = np.zeros((images, SIDE, SIDE, 1), np.float32)
     call = PREDICTIONS.open(uuid7(), of.row, time.perf_counter())
     call.images = images
-    if retry is not None:
-        body = images.tobytes()
+    if retry:
+        body = b"" if images is None else images.tobytes()
         call.retry = idempotency.retry(retry, PREDICTIONS.path, "application/json", body)
     for name, value in more.items():
         setattr(call, name, value)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from django.test import Client
 
 from accounts.keys import Kind
 from accounts.models import APIKey, Customer, User
+from billing import ledger
 from model import serving
+from tests.clock import Clock
 from tests.serving import DOORS, Server, drop_database, new_database
 
 DIGIT = settings.BASE_DIR / "mnistapi" / "static" / "mnistapi" / "digit.json"
@@ -80,6 +83,14 @@ def call(release: str, owner: Holder, client: Client) -> Callable[..., Any]:
         return client.post(path, body, headers=headers, **extra)
 
     return post
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which calls are decided, at a noon of November until it is set."""
+    clock = Clock(datetime(2026, 11, 23, 12, tzinfo=UTC))
+    monkeypatch.setattr(ledger, "opened", clock.opened)
+    return clock
 
 
 @pytest.fixture(scope="session")

@@ -177,6 +177,14 @@ class Shop:
             return error.code, error.headers["Location"] or error.read().decode()
 
 
+def wait_until_busy(shop: Shop) -> None:
+    """Until another thread's request is being worked on."""
+    deadline = time.monotonic() + 5
+    while not shop.local.world.busy:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 class NoRedirect(HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         return None
@@ -211,6 +219,10 @@ class Receiver:
                 receiver.posts.append((self.headers["Stripe-Signature"], body))
                 self.send_response(receiver.status())
                 self.send_header("Location", f"{receiver.url}/elsewhere")
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None: ...

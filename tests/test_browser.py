@@ -42,6 +42,7 @@ CUSTOMER_PAGES = [
     "/dashboard/",
     "/dashboard/keys/",
     "/dashboard/usage/",
+    "/dashboard/billing/",
     "/accounts/email/",
     "/accounts/password/change/",
     "/accounts/logout/",

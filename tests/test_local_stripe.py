@@ -143,6 +143,22 @@ def test_a_draft_follows_the_meter_until_it_is_final(shop: Shop) -> None:
     assert shop.client.v1.invoices.line_items.list(draft.id).data[1].amount == 200
 
 
+def test_an_invoice_has_the_hours_of_its_period_and_no_others(shop: Shop) -> None:
+    customer = shop.customer()
+    shop.subscribe(customer)
+    shop.use(customer, 1_000, "2026-10-31 23:00")
+    shop.use(customer, 2_000, "2026-11-01 00:00")
+    draft = shop.draft(customer)
+    shop.use(customer, 3_000, "2026-11-30 23:00")
+    shop.use(customer, 4_000, "2026-12-01 00:00")
+    advance(shop.local, 3)
+    quantities = [line.quantity for line in shop.client.v1.invoices.retrieve(draft.id).lines.data]
+    assert sum(quantities) == 5_000
+    control(shop.local, "POST", "clock", {"to": at("2027-01-01 00:00")})
+    december = shop.client.v1.invoices.list({"customer": customer}).data[0]
+    assert sum(line.quantity for line in december.lines.data) == 4_000
+
+
 def test_a_draft_waits_where_auto_advance_is_off(shop: Shop) -> None:
     customer = shop.customer()
     shop.subscribe(customer)
@@ -205,6 +221,22 @@ def test_a_declined_card_is_tried_again_until_another_one_pays(shop: Shop) -> No
         v1.invoices.pay(invoice.id)
 
 
+def test_a_subscription_is_past_due_until_the_last_invoice_is_paid(shop: Shop) -> None:
+    customer = shop.customer(BAD_CARD)
+    subscription = shop.subscribe(customer)
+    shop.use(customer, 3_000)
+    shop.billed(customer)
+    shop.use(customer, 3_000, "2026-12-01 01:00")
+    control(shop.local, "POST", "clock", {"to": at("2027-01-01 02:00")})
+    v1 = shop.client.v1
+    invoices = v1.invoices.list({"customer": customer, "status": "open"}).data
+    assert len(invoices) == 2
+    good = v1.payment_methods.attach("pm_card_visa", {"customer": customer})
+    for invoice, status in zip(invoices, ("past_due", "active"), strict=True):
+        v1.invoices.pay(invoice.id, {"payment_method": good.id})
+        assert v1.subscriptions.retrieve(subscription.id).status == status
+
+
 def test_an_invoice_can_be_paid_with_another_card_on_its_page(shop: Shop) -> None:
     customer = shop.customer(BAD_CARD)
     shop.subscribe(customer)
@@ -213,6 +245,24 @@ def test_an_invoice_can_be_paid_with_another_card_on_its_page(shop: Shop) -> Non
     assert "Your card was declined." in shop.press(invoice.hosted_invoice_url, do=BAD_CARD)[1]
     assert shop.press(invoice.hosted_invoice_url, do="pm_card_visa")[0] == 303
     assert shop.client.v1.invoices.retrieve(invoice.id).status == "paid"
+
+
+def test_what_does_not_advance_by_itself_is_not_tried_again(shop: Shop) -> None:
+    customer = shop.customer(BAD_CARD)
+    shop.subscribe(customer)
+    shop.use(customer, 3_000)
+    draft = shop.draft(customer)
+    advance(shop.local, 3)
+    invoices = shop.client.v1.invoices
+    invoices.finalize_invoice(draft.id, {"auto_advance": False})
+    with pytest.raises(library.CardError):
+        invoices.pay(draft.id)
+    advance(shop.local, 30 * 86_400)
+    invoice = invoices.retrieve(draft.id)
+    assert (invoice.attempt_count, invoice.next_payment_attempt) == (1, None)
+    invoices.update(draft.id, {"auto_advance": True})
+    advance(shop.local, 0)
+    assert invoices.retrieve(draft.id).attempt_count == 2
 
 
 def test_who_has_no_card_is_not_charged(shop: Shop) -> None:
@@ -256,6 +306,10 @@ def test_a_subscription_ends_with_its_period_and_is_billed(shop: Shop) -> None:
     subscription = shop.subscribe(customer)
     shop.use(customer, 3_000)
     v1 = shop.client.v1
+    params: Any = {"cancel_at": "min_period_end"}
+    assert v1.subscriptions.update(subscription.id, params).cancel_at == DECEMBER
+    kept = v1.subscriptions.update(subscription.id, {"cancel_at_period_end": False})
+    assert kept.cancel_at is None
     ending = v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
     assert (ending.status, ending.cancel_at) == ("active", DECEMBER)
     invoice = shop.billed(customer)
@@ -385,8 +439,21 @@ def test_a_credit_note_lowers_what_is_open(shop: Shop) -> None:
     v1.credit_notes.create({"invoice": invoice.id, "amount": 40})
     invoice = v1.invoices.retrieve(invoice.id)
     assert (invoice.status, invoice.amount_remaining) == ("open", 60)
-    v1.credit_notes.create({"invoice": invoice.id, "amount": 60})
+    good = v1.payment_methods.attach("pm_card_visa", {"customer": customer})
+    assert v1.invoices.pay(invoice.id, {"payment_method": good.id}).amount_paid == 60
+    assert [charge.amount for charge in v1.charges.list({"customer": customer}).data] == [60, 100]
+
+
+def test_a_credit_note_may_leave_nothing_to_pay(shop: Shop) -> None:
+    customer = shop.customer(BAD_CARD)
+    shop.subscribe(customer)
+    shop.use(customer, 3_000)
+    invoice = shop.billed(customer)
+    v1 = shop.client.v1
+    v1.credit_notes.create({"invoice": invoice.id, "amount": 100})
     assert v1.invoices.retrieve(invoice.id).status == "paid"
+    intent = v1.payment_intents.list({"customer": customer}).data[0]
+    assert intent.status == "canceled"
 
 
 def test_a_lookup_key_names_one_price(shop: Shop) -> None:
@@ -474,6 +541,23 @@ def test_the_portal_changes_cards_and_ends_subscriptions(shop: Shop) -> None:
         .features["subscription_cancel"]
         .enabled
     )
+
+
+def test_the_portal_changes_the_details_that_it_may(shop: Shop) -> None:
+    v1 = shop.client.v1
+    allowed = ["name", "address", "tax_id"]
+    features: Any = {"customer_update": {"enabled": True, "allowed_updates": allowed}}
+    v1.billing_portal.configurations.create({"features": features})
+    customer = shop.customer()
+    session = v1.billing_portal.sessions.create({"customer": customer})
+    wish = {"name": "<Owner>", "line1": "1 Main St", "country": "DE", "email": "new@example.com"}
+    tax_id = {"tax_id_type": "eu_vat", "tax_id": "DE123456789"}
+    assert shop.press(session.url, do="details", **wish, **tax_id)[0] == 303
+    changed: Any = v1.customers.retrieve(customer)
+    assert (changed.name, changed.email) == ("<Owner>", "owner@example.com")
+    assert (changed.address.line1, changed.address.city) == ("1 Main St", None)
+    assert v1.customers.tax_ids.list(customer).data[0].value == "DE123456789"
+    assert 'value="&lt;Owner&gt;"' in shop.press(session.url)[1]
 
 
 def test_a_customer_keeps_what_he_is_told_and_can_be_deleted(shop: Shop) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import stripe as library
 
-from tests.local_stripe import Shop, advance, at, control, open_shop
+from tests.local_stripe import Shop, advance, at, control, open_shop, wait_until_busy
 from tests.serving import free_port
 
 DAY = 86_400
@@ -71,8 +71,7 @@ def test_a_key_in_use_is_a_conflict(shop: Shop) -> None:
     control(shop.local, "POST", "failures", {"kind": "slow", "seconds": 0.5, "times": 1})
     first = threading.Thread(target=make, args=(shop,))
     first.start()
-    while not shop.local.world.busy:
-        pass
+    wait_until_busy(shop)
     with pytest.raises(library.StripeError) as refused:
         make(shop)
     assert refused.value.http_status == 409
@@ -352,6 +351,11 @@ def test_who_asks_and_in_which_version(shop: Shop, headers: dict[str, str], stat
     assert answer.status == status
     assert answer.headers["Request-Id"].startswith("req_")
     connection.close()
+
+
+def test_there_are_no_other_pages(shop: Shop) -> None:
+    for path in ("/", "/favicon.ico", "/checkout", "/checkout/cs_none", "/elsewhere/x"):
+        assert shop.press(shop.local.url + path)[0] == 404
 
 
 def test_it_runs_alone(tmp_path: Path) -> None:

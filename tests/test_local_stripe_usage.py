@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import stripe as library
 
-from tests.local_stripe import Shop, advance, at, control, open_shop
+from tests.local_stripe import Shop, advance, at, control, open_shop, wait_until_busy
 
 NINE, TEN = at("2026-11-16 09:00"), at("2026-11-16 10:00")
 DAY = 86_400
@@ -108,8 +108,7 @@ def test_a_customer_is_metered_by_one_event_at_a_time(shop: Shop) -> None:
     control(shop.local, "POST", "failures", slow)
     first = threading.Thread(target=shop.use, args=(owner, 1))
     first.start()
-    while not shop.local.world.busy:
-        pass
+    wait_until_busy(shop)
     shop.use(other, 1)
     with pytest.raises(library.RateLimitError):
         shop.use(owner, 2, push=1)

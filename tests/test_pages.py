@@ -33,6 +33,7 @@ OPEN_PAGES = [
 CUSTOMER_PAGES = [
     "dashboard",
     "usage",
+    "billing",
     "keys",
     "account_email",
     "account_change_password",
@@ -113,7 +114,7 @@ def test_a_customers_page_works(browser: Client, name: str) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", ["dashboard", "keys", "account_email"])
+@pytest.mark.parametrize("name", ["dashboard", "usage", "billing", "keys", "account_email"])
 def test_a_customers_page_leads_others_to_sign_in(visitor: Client, name: str) -> None:
     answer = visitor.get(reverse(name))
     assert (answer.status_code, answer["Location"].partition("?")[0]) == (

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.stripe.periods import day_after, months_after, next_after
 from sandbox.stripe.tiers import Part, Tier, graduated
-from tests.local_stripe import at
 
 units = st.decimals(min_value=0, max_value=1_000, places=12, allow_nan=False)
 
@@ -47,37 +45,3 @@ def test_half_a_cent_is_rounded_up(unit: str, quantity: int, amount: int) -> Non
 def test_a_price_of_many_places_and_a_huge_quantity_stay_exact() -> None:
     tier = Tier(None, Decimal("1000.000000000001"))
     assert graduated([tier], 10**15)[0].amount == 10**18 + 1_000
-
-
-@pytest.mark.parametrize(
-    ("anchor", "moment", "end"),
-    [
-        ("2026-12-01 00:00", "2026-11-01 00:00", "2026-12-01 00:00"),
-        ("2026-12-01 00:00", "2026-12-01 00:00", "2027-01-01 00:00"),
-        ("2026-12-01 00:00", "2026-11-30 23:59", "2026-12-01 00:00"),
-        ("2026-01-31 12:00", "2026-01-31 12:00", "2026-02-28 12:00"),
-        ("2026-01-31 12:00", "2026-02-28 12:00", "2026-03-31 12:00"),
-        ("2026-01-31 12:00", "2028-02-01 00:00", "2028-02-29 12:00"),
-    ],
-)
-def test_periods_end_by_the_calendar(anchor: str, moment: str, end: str) -> None:
-    assert next_after(at(anchor), at(moment)) == at(end)
-
-
-def test_months_are_counted_across_years_both_ways() -> None:
-    assert months_after(at("2026-12-15 00:00"), 2) == at("2027-02-15 00:00")
-    assert months_after(at("2026-01-15 00:00"), -1) == at("2025-12-15 00:00")
-
-
-@pytest.mark.parametrize(
-    ("moment", "day", "then"),
-    [
-        ("2026-11-16 10:00", 1, "2026-12-01 00:00"),
-        ("2026-11-30 23:59", 31, "2026-12-31 00:00"),
-        ("2026-11-16 10:00", 31, "2026-11-30 00:00"),
-        ("2026-11-01 00:00", 1, "2026-12-01 00:00"),
-        ("2026-12-31 10:00", 1, "2027-01-01 00:00"),
-    ],
-)
-def test_the_next_such_day_of_a_month(moment: str, day: int, then: str) -> None:
-    assert day_after(at(moment), day, 0, 0, 0) == at(then)

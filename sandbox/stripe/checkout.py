@@ -4,7 +4,7 @@ from sandbox.stripe import cards
 from sandbox.stripe.answers import page
 from sandbox.stripe.errors import declined, invalid
 from sandbox.stripe.events import emit
-from sandbox.stripe.shapes import choice, metadata, text
+from sandbox.stripe.shapes import choice, metadata, off, text
 from sandbox.stripe.store import Json, new_id
 from sandbox.stripe.world import Call, World
 
@@ -20,7 +20,7 @@ CREATE = {
     "metadata": metadata,
     "setup_intent_data": {"description": text, "metadata": metadata},
     "success_url": text,
-    "tax_id_collection": {"enabled": choice("false")},
+    "tax_id_collection": {"enabled": off},
     "ui_mode": choice("hosted_page"),
 }
 LIST = {"customer": text, "status": choice("open", "complete", "expired")}

@@ -91,6 +91,8 @@ def call_off(world: World, invoice: Json) -> None:
 
 def recover(world: World, invoice: Json) -> None:
     """A subscription is in good standing again once no attempted invoice of it is open."""
+    if not world.fetch("customer", invoice["customer"])["delinquent"]:
+        return
     subscription = subscription_of(world, invoice)
     unpaid = [
         other

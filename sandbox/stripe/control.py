@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from sandbox.stripe import disputes, duties
 from sandbox.stripe.answers import public
-from sandbox.stripe.api import Reply, Request, refused, written
 from sandbox.stripe.errors import Refusal, invalid, unknown
+from sandbox.stripe.exchange import Reply, Request, refused, written
 from sandbox.stripe.store import Json
 from sandbox.stripe.world import World
 

@@ -1,11 +1,10 @@
 """Customers."""
 
-from sandbox.stripe import cards, subscriptions
+from sandbox.stripe import cards, cycles
 from sandbox.stripe.answers import page
 from sandbox.stripe.events import emit, updating
-from sandbox.stripe.shapes import choice, clearable, metadata, span, text, within
+from sandbox.stripe.shapes import choice, clearable, merged, metadata, span, text, within
 from sandbox.stripe.store import Json, new_id
-from sandbox.stripe.webhooks import merged
 from sandbox.stripe.world import Call, World
 
 ADDRESS = {
@@ -89,8 +88,8 @@ def update(world: World, call: Call) -> Json:
 def delete(world: World, call: Call) -> Json:
     """His subscriptions end with him."""
     customer = world.customer(call.id)
-    for subscription in subscriptions.living_of(world, customer["id"]):
-        subscriptions.end_now(world, subscription)
+    for subscription in cycles.living_of(world, customer["id"]):
+        cycles.end_now(world, subscription)
     emit(world, "customer.deleted", customer)
     customer["deleted"] = True
     return world.store.put(customer)

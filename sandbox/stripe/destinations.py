@@ -1,10 +1,9 @@
 """Event destinations of version 2, for thin events; what is said of webhooks goes for them, too."""
 
 from sandbox.stripe.errors import unknown
-from sandbox.stripe.shapes import choice, integer, metadata, text
+from sandbox.stripe.shapes import choice, integer, merged, metadata, text
 from sandbox.stripe.store import Json, new_id
 from sandbox.stripe.thin import moment, paged
-from sandbox.stripe.webhooks import merged
 from sandbox.stripe.world import Call, World
 
 SHOWN = [choice("webhook_endpoint.signing_secret", "webhook_endpoint.url")]

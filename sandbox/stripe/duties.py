@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sandbox.stripe import checkout, collection, invoices, subscriptions, thin, webhooks
+from sandbox.stripe import checkout, collection, cycles, deliveries, invoices, thin
 from sandbox.stripe.world import World
 
 Errand = Callable[[], None]
@@ -13,9 +13,9 @@ DUTIES: dict[str, Callable[[World, str], Errand | None]] = {
     "checkout.expire_late": checkout.expire_late,
     "collection.collect": collection.collect,
     "invoices.advance": invoices.advance,
-    "subscriptions.renew": subscriptions.renew,
+    "cycles.renew": cycles.renew,
     "thin.send_report": thin.send_report,
-    "webhooks.attempt": webhooks.attempt,
+    "deliveries.attempt": deliveries.attempt,
 }
 
 

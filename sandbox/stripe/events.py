@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sandbox.stripe import API_VERSION, webhooks
+from sandbox.stripe import API_VERSION, deliveries
 from sandbox.stripe.answers import page, render
 from sandbox.stripe.errors import no_such
 from sandbox.stripe.shapes import boolean, span, text, within
@@ -32,7 +32,7 @@ def emit(world: World, type: str, row: Json, previous: Json | None = None) -> No
         "type": type,
     }
     world.store.put(event)
-    webhooks.send(world, event)
+    deliveries.send(world, event)
 
 
 @contextmanager
@@ -57,11 +57,16 @@ def list_(world: World, call: Call) -> Json:
         event
         for event in world.store.all("event")
         if kept(world, event)
-        and (not types or any(webhooks.matches(wish, event["type"]) for wish in types))
+        and (not types or any(matches(wish, event["type"]) for wish in types))
         and within(call.params.get("created"), event["created"])
         and delivered in (None, event["pending_webhooks"] == 0)
     ]
     return page(world, "/v1/events", rows, call.params)
+
+
+def matches(wish: str, type: str) -> bool:
+    """Whether a type is the one that is asked for, or of the group: `invoice.*`."""
+    return wish == type or (wish.endswith("*") and type.startswith(wish[:-1]))
 
 
 def retrieve(world: World, call: Call) -> Json:

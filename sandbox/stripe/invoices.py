@@ -4,9 +4,18 @@ from sandbox.stripe import collection, lines
 from sandbox.stripe.answers import page
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.events import emit, updating
-from sandbox.stripe.shapes import boolean, choice, clearable, integer, metadata, span, text, within
+from sandbox.stripe.shapes import (
+    boolean,
+    choice,
+    clearable,
+    integer,
+    merged,
+    metadata,
+    span,
+    text,
+    within,
+)
 from sandbox.stripe.store import Json
-from sandbox.stripe.webhooks import merged
 from sandbox.stripe.world import Call, World
 
 UPDATE = {

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from html import escape
 from urllib.parse import parse_qs
 
-from sandbox.stripe import cards, checkout, collection, lines, portal, subscriptions
-from sandbox.stripe.api import Reply, Request
+from sandbox.stripe import cards, checkout, collection, cycles, lines, portal
+from sandbox.stripe.customers import ADDRESS
 from sandbox.stripe.errors import Refusal
+from sandbox.stripe.exchange import Reply, Request
 from sandbox.stripe.store import Json
 from sandbox.stripe.world import World
 
@@ -22,8 +23,8 @@ td {{ padding: .1rem .8rem .1rem 0 }} .error {{ color: #a00 }}
 <p>Sandbox: no money moves.</p>
 <h1>{title}</h1>
 """
-CARDS = f"""<button name="do" value="{GOOD}">{{verb}} with the test card (4242)</button>
-<button name="do" value="{BAD}">{{verb}} with a card that is declined when charged (0341)</button>
+CARDS = f"""<button name="do" value="{GOOD}">{{verb}} the test card (4242)</button>
+<button name="do" value="{BAD}">{{verb}} a card that is declined when charged (0341)</button>
 """
 DECLINED = "Your card was declined."
 
@@ -36,7 +37,7 @@ def answer(world: World, request: Request) -> Reply:
     given = {k: v[-1] for k, v in parse_qs(request.body.decode(errors="replace")).items()}
     with world.lock:
         try:
-            return PAGES[kind](world, id, given)
+            return PAGES.get(kind, no_page)(world, id, given)
         except Refusal as refusal:
             return html("Sorry", paragraph(str(refusal)), refusal.status)
         finally:
@@ -64,6 +65,10 @@ def form(content: str) -> str:
     return f'<form method="post">{content}</form>'
 
 
+def no_page(world: World, id: str, given: Form) -> Reply:
+    return html("There is no such page", "", 404)
+
+
 def checkout_page(world: World, id: str, given: Form) -> Reply:
     session = world.fetch("checkout.session", id)
     wish, error = given.get("do"), ""
@@ -74,7 +79,9 @@ def checkout_page(world: World, id: str, given: Form) -> Reply:
         return redirect(checkout.complete(world, session, wish))
     if session["status"] != "open":
         return html("Add a card", paragraph(f"This session is {session['status']}."))
-    buttons = CARDS.format(verb="Pay") + '<button name="do" value="decline">Card declined</button>'
+    buttons = (
+        CARDS.format(verb="Pay with") + '<button name="do" value="decline">Card declined</button>'
+    )
     back = link(session["cancel_url"], "Back, without a card")
     return html("Add a card", paragraph(error, "error") + form(buttons) + back)
 
@@ -84,6 +91,8 @@ def portal_page(world: World, id: str, given: Form) -> Reply:
     wish, subscription = given.get("do", ""), given.get("subscription", "")
     if wish in (GOOD, BAD):
         portal.change_card(world, session, wish)
+    elif wish == "details":
+        portal.change_details(world, session, given)
     elif wish == "cancel":
         portal.cancel(world, session, subscription)
     elif wish == "keep":
@@ -99,8 +108,11 @@ def portal_body(world: World, session: Json) -> str:
     customer = world.fetch("customer", session["customer"])
     parts = [card_part(world, customer)]
     if offers["payment_method_update"]:
-        parts.append(form(CARDS.format(verb="Pay")))
-    for subscription in subscriptions.living_of(world, customer["id"]):
+        parts.append(form(CARDS.format(verb="Change to")))
+    if offers["customer_update"]:
+        allowed = configuration["features"]["customer_update"]["allowed_updates"]
+        parts.append(details_part(customer, allowed))
+    for subscription in cycles.living_of(world, customer["id"]):
         parts.append(subscription_part(subscription, offers["subscription_cancel"]))
     if offers["invoice_history"]:
         parts += [
@@ -118,6 +130,20 @@ def card_part(world: World, customer: Json) -> str:
     return paragraph(
         f"Your card ends in {world.fetch('payment_method', default)['card']['last4']}."
     )
+
+
+def details_part(customer: Json, allowed: list[str]) -> str:
+    """One form for all that may be changed, filled in with what is known."""
+    known: dict[str, str | None] = {n: customer[n] for n in portal.SIMPLE if n in allowed}
+    if "address" in allowed:
+        known |= customer["address"] or dict.fromkeys(ADDRESS)
+    if "tax_id" in allowed:
+        known |= {"tax_id_type": "eu_vat", "tax_id": None}
+    inputs = [
+        f'<label>{name} <input name="{name}" value="{escape(value or "")}"></label><br>'
+        for name, value in known.items()
+    ]
+    return form("".join(inputs) + '<button name="do" value="details">Save</button>')
 
 
 def subscription_part(subscription: Json, can_cancel: bool) -> str:
@@ -150,7 +176,7 @@ def invoice_page(world: World, id: str, given: Form) -> Reply:
         for row in invoice["lines"]["data"]
     )
     total = f"Total {sign}{invoice['total'] / 100:.2f}, {invoice['status']}."
-    buttons = form(CARDS.format(verb="Pay")) if invoice["status"] == "open" else ""
+    buttons = form(CARDS.format(verb="Pay with")) if invoice["status"] == "open" else ""
     body = f"<table>{rows}</table>" + paragraph(total) + paragraph(error, "error") + buttons
     return html(f"Invoice {invoice['number']}", body)
 

@@ -71,6 +71,8 @@ def charge(world: World, invoice: Json, payment: Json, method_id: str) -> Refusa
     """Charge the card, and give the refusal if it is declined."""
     method = cards.of_customer(world, method_id, invoice["customer"], "payment_method")
     intent = world.fetch("payment_intent", payment["payment"]["payment_intent"])
+    # A credit note may have lowered it since it was made.
+    intent["amount"] = payment["amount_requested"] = invoice["amount_remaining"]
     code = method["_decline_code"]
     made = world.store.put(blank_charge(world, intent, method))
     intent["latest_charge"] = made["id"]

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from sandbox.stripe import cards, subscriptions
+from sandbox.stripe import cards, customers, subscriptions, tax_ids
 from sandbox.stripe.answers import page
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.events import emit, updating
-from sandbox.stripe.shapes import boolean, choice, clearable, metadata, text
+from sandbox.stripe.shapes import boolean, choice, clearable, merged, metadata, off, text
 from sandbox.stripe.store import Json, new_id
-from sandbox.stripe.webhooks import merged
 from sandbox.stripe.world import Call, World
 
 FEATURES = {
@@ -24,7 +23,7 @@ FEATURES = {
         "proration_behavior": choice("none"),
         "cancellation_reason": {"enabled": boolean, "options": [text]},
     },
-    "subscription_update": {"enabled": choice("false")},
+    "subscription_update": {"enabled": off},
 }
 UPDATE = {
     "active": boolean,
@@ -40,6 +39,7 @@ UPDATE = {
 }
 CREATE = {name: shape for name, shape in UPDATE.items() if name != "active"}
 LIST = {"active": boolean, "is_default": boolean}
+SIMPLE = ("name", "email", "phone")  # details of a customer that are one text
 CREATE_SESSION = {"customer": text, "configuration": text, "return_url": text, "locale": text}
 DEFAULT_FEATURES: dict[str, Json] = {
     "customer_update": {"enabled": False, "allowed_updates": []},
@@ -163,6 +163,18 @@ def change_card(world: World, session: Json, card: str) -> None:
     with updating(world, customer, "customer.updated"):
         settings = customer["invoice_settings"]
         customer["invoice_settings"] = {**settings, "default_payment_method": method["id"]}
+
+
+def change_details(world: World, session: Json, given: dict[str, str]) -> None:
+    """Name, address and so on, as far as the configuration lets them be changed here."""
+    allowed = check_allowed(world, session, "customer_update")["allowed_updates"]
+    changes: Json = {name: given[name] for name in SIMPLE if name in allowed and name in given}
+    if "address" in allowed:
+        changes["address"] = {part: given.get(part) or None for part in customers.ADDRESS}
+    customers.update(world, Call([session["customer"]], changes))
+    if "tax_id" in allowed and given.get("tax_id"):
+        tax_id = {"type": given["tax_id_type"], "value": given["tax_id"]}
+        tax_ids.create(world, Call([session["customer"]], tax_id))
 
 
 def cancel(world: World, session: Json, subscription: str) -> None:

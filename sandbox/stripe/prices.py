@@ -12,11 +12,11 @@ from sandbox.stripe.shapes import (
     decimal,
     either,
     integer,
+    merged,
     metadata,
     text,
 )
 from sandbox.stripe.store import Json, new_id
-from sandbox.stripe.webhooks import merged
 from sandbox.stripe.world import Call, World
 
 CURRENCIES = ("usd", "eur", "gbp")

@@ -3,9 +3,8 @@
 from sandbox.stripe.answers import page
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.events import emit, updating
-from sandbox.stripe.shapes import boolean, clearable, metadata, text
+from sandbox.stripe.shapes import boolean, clearable, merged, metadata, text
 from sandbox.stripe.store import Json, new_id
-from sandbox.stripe.webhooks import merged
 from sandbox.stripe.world import Call, World
 
 UPDATE = {

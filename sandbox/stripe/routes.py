@@ -14,6 +14,7 @@ from sandbox.stripe import (
     disputes,
     events,
     invoices,
+    meter_events,
     meters,
     payments,
     portal,
@@ -139,7 +140,12 @@ ROUTES = [
         meters.SUMMARIES,
         *("customer", "start_time", "end_time"),
     ),
-    post("/v1/billing/meter_events", meters.create_event, meters.EVENT, *("event_name", "payload")),
+    post(
+        "/v1/billing/meter_events",
+        meter_events.create,
+        meter_events.CREATE,
+        *("event_name", "payload"),
+    ),
     # What is owed
     post("/v1/subscriptions", subscriptions.create, subscriptions.CREATE, *("customer", "items")),
     listing("/v1/subscriptions", subscriptions.list_, subscriptions.LIST),

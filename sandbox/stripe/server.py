@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from sandbox.stripe import api, control, duties, pages
-from sandbox.stripe.api import Reply, Request
 from sandbox.stripe.errors import Refusal
+from sandbox.stripe.exchange import Reply, Request
 from sandbox.stripe.store import Json
 from sandbox.stripe.world import World
 
@@ -95,13 +95,13 @@ class LocalStripe:
     def answer(self, request: Request) -> Reply:
         if request.path.startswith("/_sandbox/"):
             return control.answer(self.world, request)
-        if request.path.split("/")[1] in pages.PAGES:
+        if not request.path.startswith(("/v1/", "/v2/")):
             return pages.answer(self.world, request)
         reply = api.answer(self.world, request)
         if reply.status == 501:
             print(reply.body.decode(), file=sys.stderr, flush=True)
         with suppress(Refusal):  # of a body that cannot be read there is nothing to show
-            params, body = api.params_of(request), json.loads(reply.body)
+            params, body = request.params, json.loads(reply.body)
             self.watch(Exchange(request.method, request.path, params, reply.status, body))
         return reply
 

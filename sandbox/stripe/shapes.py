@@ -34,6 +34,13 @@ def boolean(value: Any, name: str) -> bool:
     return value in ("true", True)
 
 
+def off(value: Any, name: str) -> bool:
+    """Something of Stripe's that is not here: it may be named, to say that it is not wanted."""
+    if boolean(value, name):
+        raise unknown(f"{name}=true")
+    return False
+
+
 def decimal(value: Any, name: str) -> Decimal:
     """At most twelve places, as Stripe takes them."""
     try:
@@ -73,6 +80,11 @@ def metadata(value: Any, name: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
         raise invalid(f"Invalid hash: {name}", name)
     return value
+
+
+def merged(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
+    """Metadata as an update leaves it: keys are added, and dropped where the new text is empty."""
+    return {key: value for key, value in {**old, **new}.items() if value} if new else {}
 
 
 def span(value: Any, name: str) -> Json:

@@ -1,26 +1,27 @@
 """Subscriptions to metered prices, from one calendar month to the next."""
 
-from sandbox.stripe import cards, drafts
+from sandbox.stripe import anchors, cards, cycles, drafts
 from sandbox.stripe.answers import page
 from sandbox.stripe.errors import invalid, unknown
 from sandbox.stripe.events import emit, updating
-from sandbox.stripe.periods import day_after, months_after, next_after
+from sandbox.stripe.periods import next_after
 from sandbox.stripe.shapes import (
     boolean,
     choice,
     clearable,
     either,
     integer,
+    merged,
     metadata,
+    off,
     span,
     text,
     within,
 )
 from sandbox.stripe.store import Json, new_id
-from sandbox.stripe.webhooks import merged
 from sandbox.stripe.world import Call, World
 
-NO_TAX = {"enabled": choice("false")}
+NO_TAX = {"enabled": off}
 REASON = {"comment": text, "feedback": text}
 ANCHOR = {name: integer for name in ("day_of_month", "hour", "minute", "second")}
 CREATE = {
@@ -53,7 +54,6 @@ UPDATE = {
 }
 CANCEL = {"invoice_now": boolean, "prorate": boolean, "cancellation_details": REASON}
 LIST = {"customer": text, "price": text, "status": text, "created": span}
-ENDED = ("canceled",)
 
 
 def create(world: World, call: Call) -> Json:
@@ -62,15 +62,15 @@ def create(world: World, call: Call) -> Json:
     prices = [price_of(world, item) for item in params["items"]]
     if card := params.get("default_payment_method"):
         cards.of_customer(world, card, customer["id"], "default_payment_method")
-    anchor = anchor_of(world, params)
-    start = start_of(world, params, anchor)
+    anchor = anchors.anchor_of(world, params)
+    start = anchors.start_of(world, params, anchor)
     subscription = blank(world, params, anchor, start)
     subscription["items"]["data"] = [
         item_of(world, subscription, price, item.get("metadata", {}))
         for price, item in zip(prices, params["items"], strict=True)
     ]
     world.store.put(subscription)
-    world.agenda.add(period_of(subscription)[1], "subscriptions.renew", subscription["id"])
+    world.agenda.add(cycles.period_of(subscription)[1], "cycles.renew", subscription["id"])
     emit(world, "customer.subscription.created", subscription)
     return subscription
 
@@ -82,44 +82,6 @@ def price_of(world: World, item: Json) -> Json:
     if not price["active"]:
         raise invalid(f"The price specified is inactive: {price['id']}.", "items[0][price]")
     return price
-
-
-def anchor_of(world: World, params: Json) -> int:
-    """The moment at which the first period ends, and each later one some months on."""
-    if "billing_cycle_anchor_config" in params:
-        if "billing_cycle_anchor" in params:
-            raise invalid("Name an anchor or its configuration.", "billing_cycle_anchor_config")
-        return day_after(world.now(), **config_of(world, params))
-    if "billing_cycle_anchor" not in params:
-        if "backdate_start_date" in params:
-            raise unknown("a backdated subscription without an anchor")
-        return world.now()
-    anchor = int(params["billing_cycle_anchor"])
-    if not world.now() < anchor <= months_after(world.now(), 1):
-        message = "billing_cycle_anchor must be in the future, within one interval."
-        raise invalid(message, "billing_cycle_anchor")
-    return anchor
-
-
-def config_of(world: World, params: Json) -> dict[str, int]:
-    """The day, and the time of the day, which is now where it is not named."""
-    now = world.now() % 86_400
-    default = {"hour": now // 3_600, "minute": now // 60 % 60, "second": now % 60}
-    given = params["billing_cycle_anchor_config"]
-    names = ("day_of_month", "hour", "minute", "second")
-    config = {name: given.get(name, default.get(name)) for name in names}
-    if config["day_of_month"] is None:
-        raise invalid("day_of_month is required.", "billing_cycle_anchor_config[day_of_month]")
-    return {"day": config.pop("day_of_month"), **config}
-
-
-def start_of(world: World, params: Json, anchor: int) -> int:
-    start = int(params.get("backdate_start_date", world.now()))
-    if start > world.now():
-        raise invalid("backdate_start_date must be in the past.", "backdate_start_date")
-    if start < months_after(anchor, -1):
-        raise unknown("a subscription that is backdated by more than one interval")
-    return start
 
 
 def blank(world: World, params: Json, anchor: int, start: int) -> Json:
@@ -201,46 +163,13 @@ def item_of(world: World, subscription: Json, price: Json, metadata: dict[str, s
     }
 
 
-def period_of(subscription: Json) -> tuple[int, int]:
-    item = subscription["items"]["data"][0]
-    return item["current_period_start"], item["current_period_end"]
-
-
-def renew(world: World, id: str) -> None:
-    """At the end of a period: bill its usage, and go on to the next, or end as was wished."""
-    subscription = world.fetch("subscription", id)
-    start, end = period_of(subscription)
-    if subscription["status"] in ENDED or end > world.now():
-        return
-    drafts.create(world, subscription, spans_of(subscription, start, end))
-    if subscription["cancel_at_period_end"] or reached(subscription["cancel_at"], end):
-        end_now(world, subscription)
-        return
-    following = next_after(subscription["billing_cycle_anchor"], end)
-    with updating(world, subscription, "customer.subscription.updated"):
-        for item in subscription["items"]["data"]:
-            item |= {"current_period_start": end, "current_period_end": following}
-    world.agenda.add(following, "subscriptions.renew", id)
-
-
-def reached(moment: int | None, now: int) -> bool:
-    return moment is not None and moment <= now
-
-
-def spans_of(subscription: Json, start: int, end: int) -> list[Json]:
-    return [
-        {"item": item["id"], "price": item["price"], "start": start, "end": end}
-        for item in subscription["items"]["data"]
-    ]
-
-
 def retrieve(world: World, call: Call) -> Json:
     return world.fetch("subscription", call.id)
 
 
 def update(world: World, call: Call) -> Json:
     subscription = world.fetch("subscription", call.id)
-    if subscription["status"] in ENDED:
+    if subscription["status"] in cycles.ENDED:
         raise invalid("A canceled subscription can only update its cancellation_details.")
     changes = {name: value for name, value in call.params.items() if name != "expand"}
     if card := changes.get("default_payment_method"):
@@ -256,7 +185,7 @@ def update(world: World, call: Call) -> Json:
 
 def plan_end(world: World, subscription: Json, changes: Json) -> None:
     """Have it end with the period, or not after all; another moment is not known here."""
-    end = period_of(subscription)[1]
+    end = cycles.period_of(subscription)[1]
     if changes.get("cancel_at") not in (None, "min_period_end", end):
         raise unknown("cancel_at within a period")
     if "cancel_at" not in changes and "cancel_at_period_end" not in changes:
@@ -282,30 +211,14 @@ def details(subscription: Json, given: Json, reason: str | None) -> None:
 def cancel(world: World, call: Call) -> Json:
     """At once. The usage of the running period is billed on demand only, as with Stripe."""
     subscription = world.fetch("subscription", call.id)
-    if subscription["status"] in ENDED:
+    if subscription["status"] in cycles.ENDED:
         raise invalid(f"No such subscription: {call.id}", "id", "resource_missing", 404)
     details(subscription, call.params.get("cancellation_details", {}), "cancellation_requested")
     if call.params.get("invoice_now"):
-        start = period_of(subscription)[0]
-        drafts.create(world, subscription, spans_of(subscription, start, world.now()))
-    end_now(world, subscription)
+        start = cycles.period_of(subscription)[0]
+        drafts.create(world, subscription, cycles.spans_of(subscription, start, world.now()))
+    cycles.end_now(world, subscription)
     return subscription
-
-
-def end_now(world: World, subscription: Json) -> None:
-    now = world.now()
-    canceled = subscription["canceled_at"] or now
-    subscription |= {"status": "canceled", "ended_at": now, "canceled_at": canceled}
-    world.store.put(subscription)
-    emit(world, "customer.subscription.deleted", subscription)
-
-
-def living_of(world: World, customer: str) -> list[Json]:
-    return [
-        subscription
-        for subscription in world.store.all("subscription")
-        if subscription["customer"] == customer and subscription["status"] not in ENDED
-    ]
 
 
 def list_(world: World, call: Call) -> Json:
@@ -326,5 +239,5 @@ def has_status(subscription: Json, wanted: str | None) -> bool:
     if wanted == "all":
         return True
     if wanted in (None, "ended"):
-        return (subscription["status"] in ENDED) == (wanted == "ended")
+        return (subscription["status"] in cycles.ENDED) == (wanted == "ended")
     return bool(subscription["status"] == wanted)

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.stripe import webhooks
+from sandbox.stripe import deliveries
 from sandbox.stripe.answers import render
 from sandbox.stripe.errors import invalid
 from sandbox.stripe.shapes import integer, text
@@ -54,7 +54,7 @@ def send_report(world: World, about: str) -> None:
     world.store.put(event)
     for destination in world.store.all("v2.core.event_destination"):
         if destination["status"] == "enabled" and event["type"] in destination["enabled_events"]:
-            webhooks.schedule(world, event, destination)
+            deliveries.schedule(world, event, destination)
 
 
 def data_of(world: World, errors: list[Json]) -> Json:

@@ -5,19 +5,23 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection, transaction
 
-from predictions import partitions
+from predictions import idempotency, partitions
 
 MONTHS_AHEAD = 12
 
 
 class Command(BaseCommand):
-    help = "Daily: make the coming months of the log, drop those past CALL_RETENTION_MONTHS."
+    help = (
+        "Daily: make the coming months of the log, drop those past CALL_RETENTION_MONTHS, and "
+        "forget the stored answers that have expired."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         today = datetime.now(UTC).date()
         keep_from = partitions.month(today, -settings.CALL_RETENTION_MONTHS)
         try:
             self.create(partitions.month(today))
+            idempotency.forget_expired()
             kept = [self.drop(first) for first in partitions.existing() if first < keep_from]
         except OperationalError as error:
             raise CommandError(f"The log is in use; run this again later. {error}") from error

@@ -1,0 +1,43 @@
+"""Where an account stands, in the form in which programs are told. Money is exact."""
+
+from billing import rating
+from billing.decision import AccountState
+from billing.plans import plan_of
+
+
+def of_the_month(account: AccountState, livemode: bool) -> dict[str, object]:
+    """What every answer says of the month; a plan that is not billed has no spend limit."""
+    plan = plan_of(account.plan, livemode)
+    return {
+        "period": account.period.isoformat()[:7],
+        "period_units": account.units(livemode),
+        "remaining_free": remaining_free(account, livemode),
+        "spend_limit_remaining": (
+            rating.text(spend_limit_remaining(account)) if plan.is_billed else None
+        ),
+    }
+
+
+def in_full(account: AccountState, livemode: bool) -> dict[str, object]:
+    """Plan, limits and the cost of the month so far, of live keys or of the sandbox."""
+    plan = plan_of(account.plan, livemode)
+    return {
+        "plan": plan.name,
+        "status": account.status,
+        "allowance": plan.allowance,
+        "rate": {"per_second": plan.rate.per_second, "burst": plan.rate.burst},
+        "cost": rating.text(account.cost if plan.is_billed else 0),
+        "currency": rating.CURRENCY,
+        "spend_limit": rating.text(account.spend_limit) if plan.is_billed else None,
+        **of_the_month(account, livemode),
+    }
+
+
+def remaining_free(account: AccountState, livemode: bool) -> int:
+    """Units of the month's allowance that are left."""
+    return max(plan_of(account.plan, livemode).allowance - account.units(livemode), 0)
+
+
+def spend_limit_remaining(account: AccountState) -> int:
+    """In micros: nothing, if the limit was set below what was spent already."""
+    return max(account.spend_limit - account.cost, 0)
