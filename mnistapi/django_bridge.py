@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
+import structlog
 from a2wsgi import WSGIMiddleware
 
 Scope = dict[str, Any]
@@ -20,6 +21,8 @@ THREADS = 8
 # What is read of a body before a thread is given to the request: a form of a page is far smaller.
 WHOLE = 2**20
 
+log = structlog.get_logger()
+
 
 def bridge(django: Any) -> Application:
     """The ASGI application that runs a WSGI one."""
@@ -27,6 +30,7 @@ def bridge(django: Any) -> Application:
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         messages = await arrived(receive)
+        send = without_errors(send)
         if messages[-1].get("more_body"):
             await threads(trusted(scope), replayed(messages, receive), send)
             return
@@ -55,6 +59,18 @@ def until_the_client_is_gone(django: Any) -> Any:
             answer.close()
 
     return application
+
+
+def without_errors(send: Send) -> Send:
+    """What cannot be sent is dropped: were it an error, the thread would wait for ever."""
+
+    async def send_or_drop(message: Message) -> None:
+        try:
+            await send(message)
+        except Exception as error:
+            log.warning("answer_not_sent", error=str(error))
+
+    return send_or_drop
 
 
 def trusted(scope: Scope) -> Scope:

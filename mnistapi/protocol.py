@@ -11,7 +11,7 @@ import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD = 64 * 2**10
 PATIENCE_SECONDS = 60  # with a client; at most twice that
@@ -25,13 +25,21 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.outside = 0  # bytes of the request that arrives which are not of its body, or not yet
         self.arrived = 0  # whole requests
+        self.answered: RequestResponseCycle | None = None  # while `cycle` is the last that came
         self.seen = (0, 0)
         self.next_look = self.loop.call_later(PATIENCE_SECONDS, self.look)
         super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
 
     def connection_lost(self, error: Exception | None) -> None:
         self.next_look.cancel()
+        if self.answered:
+            self.answered.disconnected = True
+            self.answered.message_event.set()
         super().connection_lost(error)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def look(self) -> None:
         """End the connection if it has waited for its client all the time since the last look.
@@ -50,7 +58,7 @@ class Protocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.more_body or self.outside > 0
 
     def is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        return self.answered is not None and not self.answered.response_complete
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()

@@ -194,6 +194,8 @@ def test_a_server_that_ends_under_load_leaves_no_call_that_was_charged_unanswere
 
 # Who stalls
 
+LARGE_FILE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
+
 
 def stalled_requests(server: Server, key: str) -> dict[str, bytes]:
     large = b"Content-Type: application/x-npy\r\nContent-Length: 9000000"
@@ -269,21 +271,35 @@ def test_a_connection_on_which_a_request_is_awaited_for_too_long_is_closed(
     assert 1 <= time.monotonic() - began < AT_ONCE
 
 
+def test_clients_that_ask_for_much_at_once_and_leave_keep_no_thread(server: Server) -> None:
+    request = f"GET {LARGE_FILE} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+    with ExitStack() as open:
+        connections = [open.enter_context(server.connected()) for _ in range(4 * LEAVING)]
+        for connection in connections:
+            connection.sendall(request * 10)
+        time.sleep(1)
+        for connection in connections:
+            reset(connection)
+    began = time.monotonic()
+    assert {server.get("/accounts/login/").status for _ in range(10)} == {200}
+    assert time.monotonic() - began < AT_ONCE
+
+
 def test_a_connection_on_which_answers_are_not_fetched_is_closed_and_its_thread_goes_on(
     own_server: Callable[..., Server],
 ) -> None:
     server = own_server("asgi", app="tests.impatient:application")
-    path = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
-    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode() * 10
+    request = f"GET {LARGE_FILE} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
     with ExitStack() as open:
         connections = [open.enter_context(server.connected()) for _ in range(LEAVING)]
         for connection in connections:
-            connection.sendall(request)
+            connection.sendall(request * 10)
+        time.sleep(4)  # the first look, the second, and some
         began = time.monotonic()
         assert server.get("/accounts/login/").status == 200
         assert time.monotonic() - began < AT_ONCE
         fetched = sum(map(len, iter(partial(connections[0].recv, 2**20), b"")))
-    assert fetched < 10 * len(server.get(path).raw)
+    assert fetched < 10 * len(server.get(LARGE_FILE).raw)
 
 
 # Large bodies
