@@ -2,19 +2,19 @@
 
 An answer leaves in one write, not in one for its head and another for its body: at 64 connections
 that is a tenth of what a call costs. What a client sends besides bodies has an end, and so has the
-time in which he may leave a request unfinished. One that says it has sent all, while it still
-listens, is answered: also if its body ended early, so that it learns what became of it. And one
-that offers to speak another protocol is answered in this one, its body read.
+time in which he may leave a request unfinished, or an answer unfetched. One that says it has sent
+all, while it still listens, is answered: also if its body ended early, so that it learns what
+became of it. And one that offers to speak another protocol is answered in this one, its body read.
 """
 
 import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD = 64 * 2**10
-PATIENCE_SECONDS = 60  # for a request to be finished; at most twice that
+PATIENCE_SECONDS = 60  # with a client; at most twice that
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -24,20 +24,33 @@ TOO_LARGE = (
 class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.outside = 0  # bytes of the request that arrives which are not of its body, or not yet
-        self.arrived = self.arrived_before = 0  # whole requests; until the last look
+        self.arrived = 0  # whole requests
+        self.answered: RequestResponseCycle | None = None  # while `cycle` is the last that came
+        self.seen = (0, 0)
         self.next_look = self.loop.call_later(PATIENCE_SECONDS, self.look)
         super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
 
     def connection_lost(self, error: Exception | None) -> None:
         self.next_look.cancel()
+        if self.answered:
+            self.answered.disconnected = True
+            self.answered.message_event.set()
         super().connection_lost(error)
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.answered = cycle
+        super()._start_asgi_task(cycle, app)
+
     def look(self) -> None:
-        """End the connection if one request has been awaited since the last look."""
-        if self.arrived == self.arrived_before and self.is_waiting():
-            self.transport.close()
+        """End the connection if it has waited for its client all the time since the last look.
+
+        For a request to be finished, or for an answer to be fetched.
+        """
+        unfetched = self.transport.get_write_buffer_size()
+        if (self.arrived, unfetched) == self.seen and (unfetched or self.is_waiting()):
+            self.transport.abort()
         else:
-            self.arrived_before = self.arrived
+            self.seen = (self.arrived, unfetched)
             self.next_look = self.loop.call_later(PATIENCE_SECONDS, self.look)
 
     def is_waiting(self) -> bool:
@@ -45,7 +58,7 @@ class Protocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.more_body or self.outside > 0
 
     def is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        return self.answered is not None and not self.answered.response_complete
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()

@@ -7,7 +7,7 @@ on to Django.
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -38,6 +38,7 @@ LARGE = 64 * 2**10
 # So many of them are held in memory; the next is not read before one of these is decoded.
 LARGE_HELD = 16
 PATIENCE_SECONDS = 60  # for a body to arrive
+STALLED_SECONDS = 2  # in which nothing came of a large one, while no place is left for others
 
 log = structlog.get_logger("mnistapi.request")
 
@@ -131,7 +132,7 @@ class Door:
         self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive
     ) -> None:
         async with self.room_for_large:
-            body = await body_of(receive)
+            body = await large_body_of(receive, self.room_for_large.locked)
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self.large, fill_and_predict, call, endpoint, head, body)
 
@@ -187,8 +188,31 @@ async def body_of(receive: Receive) -> bytes:
                 message = await receive()
                 parts.append(message.get("body", b""))
     except TimeoutError:
-        raise Problem(BAD_REQUEST, "The body did not arrive in time.") from None
+        raise late() from None
     return b"".join(parts)
+
+
+async def large_body_of(receive: Receive, is_full: Callable[[], bool]) -> bytes:
+    """As `body_of`; but one that stalls gives up its place if `is_full` says that it is needed."""
+    parts: list[bytes] = []
+    began = time.monotonic()
+    while True:
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            message = {"more_body": True}
+            if is_full():
+                raise late() from None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+        if time.monotonic() - began > PATIENCE_SECONDS:
+            raise late()
+
+
+def late() -> Problem:
+    return Problem(BAD_REQUEST, "The body did not arrive in time.")
 
 
 def raw(headers: Iterable[tuple[str, str]]) -> Pairs:

@@ -105,9 +105,13 @@ class Server:
         }
 
     def start(self) -> "Server":
+        return self.prepare().serve()
+
+    def prepare(self) -> "Server":
+        """Bring the database up to date."""
         self.manage("migrate", "--verbosity=0")
         self.manage("createcachetable", "--verbosity=0")
-        return self.serve()
+        return self
 
     def serve(self) -> "Server":
         """Start on a database that is ready."""
