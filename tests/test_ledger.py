@@ -237,16 +237,17 @@ def test_a_charge_waits_for_that_of_another_key_and_is_decided_on_what_it_left(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("change", [{"status": Account.Status.SUSPENDED}, {"plan": PAYG.name}])
 def test_a_change_of_the_account_waits_for_the_charge_that_came_before(
-    change: dict[str, str], owner: Holder
+    change: dict[str, str], holder: Any
 ) -> None:
-    used(owner, 1)
+    live = holder("owner@example.com", Kind.LIVE)
+    used(live, 1)
     account = Account.objects.get()
     with transaction.atomic():
-        used(owner, 2)
+        used(live, 499)
         changing = in_a_thread(lambda: account.change(**change))
         assert still_waits(changing)
     changing.result(timeout=10)
-    assert Account.objects.filter(test_units=3, **change).exists()
+    assert Account.objects.filter(live_units=500, allowance_told=50, **change).exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -207,6 +207,25 @@ def test_what_a_call_that_failed_would_have_stored_is_not_stored(
     assert again.id == good.id
 
 
+def test_images_that_broke_the_model_are_not_tried_again(
+    owner: Holder, release: str, monkeypatch: Any
+) -> None:
+    tried = []
+
+    class Broken:
+        name = "broken"
+
+        def predict(self, images: Any) -> None:
+            tried.append(len(images))
+            raise RuntimeError("no")
+
+    monkeypatch.setattr(serving, "current", Broken)
+    call = opened(owner, 2)
+    settlement.predict([call])
+    assert codes(settle([call])) == ["internal_error"]
+    assert tried == [2]
+
+
 def test_a_large_call_that_was_predicted_before_is_not_predicted_again(
     owner: Holder, release: str, monkeypatch: Any
 ) -> None:
