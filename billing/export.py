@@ -7,7 +7,7 @@ from io import StringIO
 from itertools import islice
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.utils import timezone
@@ -27,9 +27,12 @@ def response(name: str, rows: QuerySet[Any], columns: Mapping[str, str]) -> Stre
 
 
 def values(rows: QuerySet[Any], look_ups: Iterable[str]) -> Iterator[Sequence[object]]:
-    # Outside a transaction the server would gather the whole result before the first row.
-    with transaction.atomic():
-        yield from rows.values_list(*look_ups).iterator(chunk_size=ROWS_AT_ONCE)
+    # Its own cursor in a transaction of its own: outside one the database would gather all rows
+    # before the first, and a pooler would give the next rows from another connection.
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.execute(*rows.values_list(*look_ups).query.sql_with_params())
+        while some := cursor.fetchmany(ROWS_AT_ONCE):
+            yield from some
 
 
 def lines(headings: Iterable[str], rows: Iterator[Sequence[object]]) -> Iterator[str]:

@@ -116,6 +116,8 @@ TEMPLATES = [
 # A connection is checked before it is used again, so that a restart of the database costs no call.
 DATABASES = {"default": {**env.db_url("DATABASE_URL"), "CONN_MAX_AGE": 60}}
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+# Cursors that outlive their transaction do not work behind a pooler (billing.export has its own).
+DATABASES["default"]["DISABLE_SERVER_SIDE_CURSORS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Sign-in attempts are counted here, so the count must be one for all processes.
