@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sandbox import postgres
 
+STRIPE_PORT = 12111
 DATA = Path(__file__).resolve().parent.parent / ".data"
 
 
@@ -23,6 +24,9 @@ def fill() -> None:
     os.environ.setdefault("EMAIL_URL", "consolemail://")
     os.environ.setdefault("SECRET_KEY", kept_secret(DATA / "secret-key"))
     os.environ.setdefault("API_KEY_PEPPER", "1:" + kept_secret(DATA / "api-key-pepper"))
+    if not os.environ.get("STRIPE_SECRET_KEY"):
+        os.environ["STRIPE_SECRET_KEY"] = "sk_test_of_the_local_stripe"
+        os.environ.setdefault("STRIPE_API_BASE", f"http://127.0.0.1:{STRIPE_PORT}")
     if not os.environ.get("DATABASE_URL"):
         os.environ["DATABASE_URL"] = postgres.start(DATA / "postgres")
 
