@@ -12,6 +12,8 @@ from accounts.models import APIKey, Customer
 from billing import decision, rating
 from billing.decision import AccountState, in_the_month_of, levels
 from billing.plans import FREE, PLANS
+from billing.stripe_models import Invoice as Invoice
+from billing.stripe_models import StripeEvent as StripeEvent
 
 # An account is opened before any month that is counted, and rested.
 NO_MONTH = date.min
@@ -48,6 +50,7 @@ class Account(models.Model):
     class Status(models.TextChoices):
         ACTIVE = decision.ACTIVE
         SUSPENDED = decision.SUSPENDED
+        PAYMENT_FAILED = decision.PAYMENT_FAILED
 
     customer = models.OneToOneField(Customer, on_delete=models.PROTECT, primary_key=True)
     plan = models.CharField(
@@ -71,10 +74,23 @@ class Account(models.Model):
     allowance_told = models.SmallIntegerField(default=0, help_text="percent, announced by e-mail")
     spend_told = models.SmallIntegerField(default=0, help_text="percent, announced by e-mail")
 
+    stripe_customer_id = models.CharField(max_length=255, blank=True)
+    stripe_subscription_id = models.CharField(
+        max_length=255, blank=True, help_text="the one that runs, or the last one"
+    )
+    subscription_ends_at = models.DateTimeField(null=True)
+    subscription_read_at = models.DateTimeField(default=LONG_AGO)
+    payment_due_since = models.DateTimeField(null=True)
+
     objects = AccountManager()
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(
+                name="account_has_a_stripe_customer_of_its_own",
+                fields=["stripe_customer_id"],
+                condition=~Q(stripe_customer_id=""),
+            ),
             models.CheckConstraint(
                 name="account_units_are_not_negative",
                 condition=Q(live_units__gte=0, test_units__gte=0),
@@ -85,7 +101,9 @@ class Account(models.Model):
             models.CheckConstraint(name="account_plan_is_known", condition=Q(plan__in=list(PLANS))),
             models.CheckConstraint(
                 name="account_status_is_known",
-                condition=Q(status__in=[decision.ACTIVE, decision.SUSPENDED]),
+                condition=Q(
+                    status__in=[decision.ACTIVE, decision.SUSPENDED, decision.PAYMENT_FAILED]
+                ),
             ),
         ]
 
@@ -128,17 +146,23 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
 
 class Notice(models.Model):
-    """An e-mail that a limit is near or reached: made by the charge that reached it, sent later."""
+    """An e-mail, made in the transaction that gives reason for it and sent later.
+
+    That a limit is near or reached, by the charge that reached it; that a payment failed, or that
+    calls are refused for it, with the cents that are owed as `limit` and 0 percent.
+    """
 
     class Kind(models.TextChoices):
         ALLOWANCE = "allowance", "Free allowance"
         SPEND = "spend", "Spend limit"
+        PAYMENT = "payment", "Payment failed"
+        CLOSED = "closed", "Calls refused until paid"
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT)
     period = models.DateField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
     percent = models.SmallIntegerField()
-    limit = models.BigIntegerField(help_text="units of the allowance, or cents of the spend limit")
+    limit = models.BigIntegerField(help_text="units of the allowance, or cents")
     made_at = models.DateTimeField(default=timezone.now)
     due_at = models.DateTimeField(db_default=Now(), help_text="moved on when it cannot be sent")
     sent_at = models.DateTimeField(null=True)
@@ -159,11 +183,13 @@ class Notice(models.Model):
     @property
     def limit_for_people(self) -> str:
         """Dollars, or units."""
-        if self.kind == Notice.Kind.SPEND:
+        if self.kind != Notice.Kind.ALLOWANCE:
             return rating.shown(self.limit * rating.MICROS_PER_CENT)
         return f"{self.limit:,} units"
 
     def __str__(self) -> str:
+        if not self.percent:
+            return f"{self.get_kind_display()}, {self.account}"
         return f"{self.percent} % of the {self.get_kind_display().lower()}, {self.account}"
 
 
