@@ -11,6 +11,11 @@ from django.utils import timezone
 from accounts.models import APIKey, Customer
 from billing import decision, rating
 from billing.decision import AccountState, in_the_month_of, levels
+from billing.meter_models import Closing as Closing
+from billing.meter_models import MeterClaim as MeterClaim
+from billing.meter_models import MeterError as MeterError
+from billing.meter_models import MeterPush as MeterPush
+from billing.meter_models import Proof as Proof
 from billing.plans import FREE, PLANS
 from billing.stripe_models import Invoice as Invoice
 from billing.stripe_models import StripeEvent as StripeEvent
