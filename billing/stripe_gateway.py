@@ -6,6 +6,8 @@ are timestamps of Stripe's clock, money is in cents. What the library sends agai
 done once: each POST carries an idempotency key.
 """
 
+import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -154,6 +156,18 @@ class Summary:
     start: int
     end: int
     units: int
+
+
+@dataclass(frozen=True)
+class MeterErrors:
+    """Of the events taken between two times, so many could not be counted."""
+
+    event_id: str
+    type: str
+    count: int
+    summary: str
+    since: datetime
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -341,16 +355,19 @@ PORTAL_FEATURES = {
 @cache
 def portal_configuration(key: str, base: str) -> str:
     """The id of ours, kept for the process: it does not change once it is there."""
-    return find_portal_configuration()
+    if id := find_portal_configuration():
+        return id
+    raise StripeRefused("There is no portal configuration: run `manage.py stripe_setup`.")
 
 
 @asks_stripe
 def find_portal_configuration() -> str:
+    """Its id; empty if there is none."""
     configurations = v1().billing_portal.configurations.list({"active": True, "limit": PAGE})
     for configuration in configurations.auto_paging_iter():
         if metadata_of(configuration).get("app") == MARK["app"]:
             return str(configuration.id)
-    raise StripeRefused("There is no portal configuration: run `manage.py stripe_setup`.")
+    return ""
 
 
 @asks_stripe
@@ -560,6 +577,39 @@ def hourly_summaries(customer: str, start: int, end: int) -> list[Summary]:
     return sorted(summaries, key=lambda summary: summary.start)
 
 
+@asks_stripe
+def list_meter_errors() -> list[MeterErrors]:
+    """The newest reports on events that Stripe took and could not count."""
+    found = v2().core.events.list({"types": list(METER_ERRORS), "limit": PAGE})
+    return [meter_errors_of(event.to_dict()) for event in found.data]
+
+
+@asks_stripe
+def retrieve_meter_errors(event_id: str) -> MeterErrors:
+    """The report that a thin event tells of."""
+    return meter_errors_of(v2().core.events.retrieve(event_id).to_dict())
+
+
+def meter_errors_of(event: dict[str, Any]) -> MeterErrors:
+    about = event["data"]
+    return MeterErrors(
+        event_id=event["id"],
+        type=event["type"],
+        count=about["reason"]["error_count"],
+        summary=", ".join(
+            f"{one['error_count']} × {one['code']}: {one['sample_errors'][0]['error_message']}"
+            for one in about["reason"]["error_types"]
+        ),
+        since=moment(about["validation_start"]),
+        until=moment(about["validation_end"]),
+    )
+
+
+def moment(at: str | datetime) -> datetime:
+    """In UTC; version 2 of the API writes times as text."""
+    return (at if isinstance(at, datetime) else datetime.fromisoformat(at)).astimezone(UTC)
+
+
 # Invoices
 
 PAYMENTS = ["payments.data.payment.payment_intent"]
@@ -663,11 +713,40 @@ def invoice_without_payment(
 
 # What happened
 
+TOLERANCE_SECONDS = 300  # of a webhook's age, and of clocks that differ
+
+
+class NotFromStripe(StripeFault):
+    """A webhook that is not to be believed, or not to be read."""
+
+
+def verified_event(body: bytes, signature: str, secrets: Sequence[str]) -> Event:
+    """The event that Stripe signed with one of our secrets, within the last minutes."""
+    if not any(is_signed(body, signature, secret) for secret in secrets):
+        raise NotFromStripe("It is not signed with a secret of ours, or not of these minutes.")
+    try:
+        return read_event(json.loads(body))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise NotFromStripe("It is signed, and no event.") from error
+
+
+def is_signed(body: bytes, signature: str, secret: str) -> bool:
+    """The library takes a timestamp of any future; it must be of now, or it could be kept."""
+    try:
+        stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE_SECONDS)
+    except (stripe.SignatureVerificationError, ValueError):  # UnicodeDecodeError is one
+        return False
+    fields = dict(field.split("=", 1) for field in signature.split(","))
+    return int(fields["t"]) <= time.time() + TOLERANCE_SECONDS
+
 
 @asks_stripe
-def events_since(created: int, types: Sequence[str]) -> list[Event]:
-    """Events of these types from that time on, newest first; Stripe keeps them for 30 days."""
-    wanted = {"created": {"gte": created}, "types": list(types), "limit": PAGE}
+def undelivered_events(types: Sequence[str]) -> list[Event]:
+    """Events of these types that some address has not taken, newest first.
+
+    Of the last 30 days: so long Stripe keeps them. It tries to deliver them for three.
+    """
+    wanted = {"delivery_success": False, "types": list(types), "limit": PAGE}
     found = v1().events.list(wanted).auto_paging_iter()
     return [read_event(event.to_dict()) for event in found]
 

@@ -11,13 +11,6 @@ from billing import rating
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class InvoiceQuerySet(models.QuerySet["Invoice"]):
-    def due(self) -> "InvoiceQuerySet":
-        """What the customer owes since its payment failed; to write it off does not settle it."""
-        failed = Q(status=Invoice.Status.OPEN, attempted=True, amount_remaining__gt=0)
-        return self.filter(failed | Q(status=Invoice.Status.UNCOLLECTIBLE))
-
-
 class Invoice(models.Model):
     """An invoice at Stripe as it was at `read_at`. Amounts are in cents.
 
@@ -49,11 +42,10 @@ class Invoice(models.Model):
     attempted = models.BooleanField(default=False)
     created_at = models.DateTimeField()
     finalized_at = models.DateTimeField(null=True)
+    due_since = models.DateTimeField(null=True, help_text="while its payment has failed")
     hosted_url = models.TextField(blank=True)
     pdf_url = models.TextField(blank=True)
     read_at = models.DateTimeField(default=NEVER)
-
-    objects = InvoiceQuerySet.as_manager()
 
     class Meta:
         ordering = ("-period_end", "-created_at", "stripe_id")
@@ -68,6 +60,12 @@ class Invoice(models.Model):
         return self.number or self.stripe_id
 
     @property
+    def is_due(self) -> bool:
+        """Whether its payment failed, and it is owed; to write it off does not settle it."""
+        failed = self.status == Invoice.Status.OPEN and self.attempted and self.amount_remaining > 0
+        return failed or self.status == Invoice.Status.UNCOLLECTIBLE
+
+    @property
     def standing(self) -> str:
         """Its status for people: with what became of a payment."""
         if self.dispute:
@@ -75,7 +73,7 @@ class Invoice(models.Model):
         if self.refunded:
             refunded = rating.shown(self.refunded * rating.MICROS_PER_CENT)
             return f"{self.get_status_display()}, {refunded} refunded"
-        if self.status == Invoice.Status.OPEN and self.attempted:
+        if self.status == Invoice.Status.OPEN and self.is_due:
             return "payment failed"
         return str(self.get_status_display())
 

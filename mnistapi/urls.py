@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularJSONAPIView
 
 from accounts import views as accounts
 from billing.views import AccountView, UsageView, billing_page, usage_page
+from billing.webhooks import stripe_webhook
 from mnistapi import documents
 from mnistapi.openapi import DocsView
 from predictions.views import BlogView, PredictionsView
@@ -54,6 +55,8 @@ urlpatterns = [
     path("dashboard/keys/<int:pk>/revoke/", accounts.revoke_key, name="revoke-key"),
     path("dashboard/usage/", usage_page, name="usage"),
     path("dashboard/billing/", billing_page, name="billing"),
+    # Stripe's
+    path("webhooks/stripe", stripe_webhook, name="stripe-webhook"),
     # the operator's
     path("admin/", admin.site.urls),
 ]

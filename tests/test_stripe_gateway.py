@@ -137,15 +137,16 @@ def test_the_portal_needs_its_configuration(local: LocalStripe) -> None:
     assert gateway.portal_url(customer, "http://shop/back").startswith(f"{local.url}/portal/")
 
 
-def test_events_are_listed_since_a_time(local: LocalStripe) -> None:
-    gateway.create_customer(7, "owner@example.com", "key")
-    advance(local, 60)
-    second = gateway.create_customer(8, "owner@example.com", "key of the second")
-    types = ["customer.created", "customer.updated"]
-    (event,) = gateway.events_since(NOW + 30, types)
-    assert (event.object_id, event.type, event.livemode) == (second, "customer.created", False)
+def test_events_that_were_not_delivered_are_listed(local: LocalStripe) -> None:
+    types = ["customer.created"]
+    address = "http://127.0.0.1:9/"
+    gateway.create_customer(7, "owner@example.com", "delivered nowhere, so delivered")
+    gateway.find_or_create_webhook_endpoint(address, types)
+    lost = gateway.create_customer(8, "owner@example.com", "lost")
+    (event,) = gateway.undelivered_events(types)
+    assert (event.object_id, event.type, event.livemode) == (lost, "customer.created", False)
     assert event.api_version == gateway.API_VERSION
-    assert len(gateway.events_since(NOW - 1, types)) == 2
+    assert gateway.undelivered_events(["customer.updated"]) == []
 
 
 @pytest.mark.parametrize(("kind", "times"), [("rate_limit", 1), ("error", 3)])
