@@ -726,7 +726,7 @@ def verified_event(body: bytes, signature: str, secrets: Sequence[str]) -> Event
         raise NotFromStripe("It is not signed with a secret of ours, or not of these minutes.")
     try:
         return read_event(json.loads(body))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise NotFromStripe("It is signed, and no event.") from error
 
 
@@ -755,6 +755,8 @@ def read_event(event: dict[str, Any]) -> Event:
     """From its JSON, a snapshot or a thin one."""
     if event["object"] == "v2.core.event":
         return read_thin_event(event)
+    if event["object"] != "event":
+        raise ValueError
     about = event["data"]["object"]
     return Event(
         id=event["id"],

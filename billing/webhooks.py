@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 
 from billing import invoices, stripe_gateway, subscribing
 from billing.invoices import Effect, nothing
-from billing.models import Invoice, StripeEvent
+from billing.models import Account, Invoice, StripeEvent
 from billing.stripe_gateway import API_VERSION, Event, NotFromStripe, StripeUnavailable
 from mnistapi.problems import BAD_REQUEST, UNAVAILABLE, Problem
 from mnistapi.request_ids import IdentifiedRequest as Request
@@ -77,7 +77,12 @@ def is_new(event: Event) -> bool:
 
 
 def receive_undelivered() -> Iterator[Event]:
-    """Handle what Stripe could not deliver, oldest first; gives each event before it is handled."""
+    """Handle what Stripe could not deliver, oldest first; gives each event before it is handled.
+
+    Nobody's events are asked for before the first customer is known at Stripe.
+    """
+    if not Account.objects.exclude(stripe_customer_id="").exists():
+        return
     events = stripe_gateway.undelivered_events(SNAPSHOT_TYPES)
     ids = [event.id for event in events]
     known = set(StripeEvent.objects.filter(pk__in=ids).values_list("pk", flat=True))
