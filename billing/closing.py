@@ -45,8 +45,7 @@ def close_drafts(stopped: threading.Event) -> None:
 
 def advance(account: Account, draft: Invoice) -> None:
     """Hold the draft, settle its hours and compare; finalise it if all agrees."""
-    if draft.auto_advance:
-        stripe_gateway.set_auto_advance(draft.id, False)
+    hold(draft.id)
     start, end = utc(draft.period_start), utc(draft.period_end)
     customer = account.customer
     opened = {"customer": customer, "period": month_of(start)}
@@ -69,6 +68,24 @@ def advance(account: Account, draft: Invoice) -> None:
         differ(closing, evidence, differences)
     else:
         finalise(closing)
+
+
+def hold(invoice_id: str) -> None:
+    """Let Stripe not finalise the draft by itself; twice or late changes nothing.
+
+    Raises StripeFault, but not for a draft that was deleted.
+    """
+    try:
+        invoice = stripe_gateway.retrieve_invoice(invoice_id)
+    except StripeRefused as refused:
+        if refused.code == "resource_missing":
+            return
+        raise
+    if invoice.status != "draft" or not invoice.subscription or not invoice.auto_advance:
+        return
+    stripe_gateway.set_auto_advance(invoice_id, False)
+    if stripe_gateway.retrieve_invoice(invoice_id).status != "draft":
+        stripe_gateway.set_auto_advance(invoice_id, True)  # final meanwhile, and to be collected
 
 
 @transaction.atomic  # what a charge under way adds to the month is waited for

@@ -15,10 +15,16 @@ from django.http import HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from billing import invoices, stripe_gateway, subscribing
+from billing import closing, invoices, meter_errors, stripe_gateway, subscribing
 from billing.invoices import Effect, nothing
 from billing.models import Account, Invoice, StripeEvent
-from billing.stripe_gateway import API_VERSION, Event, NotFromStripe, StripeUnavailable
+from billing.stripe_gateway import (
+    API_VERSION,
+    METER_ERRORS,
+    Event,
+    NotFromStripe,
+    StripeUnavailable,
+)
 from mnistapi.problems import BAD_REQUEST, UNAVAILABLE, Problem
 from mnistapi.request_ids import IdentifiedRequest as Request
 
@@ -106,6 +112,13 @@ def subscription_changed(event: Event) -> Effect:
     return subscribing.read(event.customer) if subscribing.is_ours(event.customer) else nothing
 
 
+def invoice_created(event: Event) -> Effect:
+    """It stays a draft until its month is settled: `billing.closing`."""
+    if subscribing.is_ours(event.customer):
+        closing.hold(event.object_id)
+    return invoice_changed(event)
+
+
 def invoice_changed(event: Event) -> Effect:
     return invoices.read(event.object_id) if subscribing.is_ours(event.customer) else nothing
 
@@ -131,7 +144,7 @@ HANDLERS: dict[str, Handler] = {
     "customer.subscription.created": subscription_changed,
     "customer.subscription.updated": subscription_changed,
     "customer.subscription.deleted": subscription_changed,
-    "invoice.created": invoice_changed,
+    "invoice.created": invoice_created,
     "invoice.updated": invoice_changed,
     "invoice.deleted": invoice_changed,
     "invoice.finalized": invoice_changed,
@@ -152,3 +165,5 @@ HANDLERS: dict[str, Handler] = {
 }
 # What the webhook endpoint asks for.
 SNAPSHOT_TYPES = tuple(HANDLERS)
+# Thin events, which a destination of their own asks for.
+HANDLERS |= dict.fromkeys(METER_ERRORS, meter_errors.note_error)

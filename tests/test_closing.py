@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.keys import Kind
 from billing import closing, stripe_gateway
-from billing.closing import PATIENCE, close_drafts
+from billing.closing import PATIENCE, close_drafts, hold
 from billing.meter_models import Closing, MeterClaim, MeterPush
 from billing.models import Account, UsageHour
 from billing.plans import Tier
@@ -260,3 +260,38 @@ def test_a_stripe_that_is_away_ends_the_pass(shop: Shop, payer: Payer) -> None:
     shop.fail("error", path="/v1/invoices")
     with pytest.raises(StripeUnavailable):
         close_drafts(GOING)
+
+
+def test_a_draft_is_held_however_often_it_is_announced(shop: Shop, payer: Payer) -> None:
+    shop.end_the_month()
+    id = invoice_of(payer).id
+    for _ in range(2):
+        hold(id)
+        assert not invoice_of(payer).auto_advance
+    client_of(shop.local).v1.invoices.finalize_invoice(id)
+    hold(id)
+    assert invoice_of(payer).status == "paid"
+    hold("in_that_was_deleted")
+
+
+def test_an_invoice_that_became_final_while_it_was_held_is_collected(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer.uses(3_000)
+    push_all()
+    shop.end_the_month()
+    shop.count()
+    retrieve = stripe_gateway.retrieve_invoice
+    drafts = [invoice_of(payer)]
+
+    def as_it_was(id: str) -> Invoice:
+        if drafts:
+            draft = drafts.pop()
+            client_of(shop.local).v1.invoices.finalize_invoice(id, {"auto_advance": False})
+            return draft
+        return retrieve(id)
+
+    monkeypatch.setattr(stripe_gateway, "retrieve_invoice", as_it_was)
+    hold(invoice_of(payer).id)
+    shop.count()
+    assert invoice_of(payer).status == "paid"

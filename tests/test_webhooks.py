@@ -125,11 +125,23 @@ def test_types_that_nobody_asked_for_are_accepted(secrets: None) -> None:
     assert not StripeEvent.objects.exists()
 
 
-def test_thin_events_come_to_the_same_address(secrets: None) -> None:
+def test_thin_events_come_to_the_same_address(
+    secrets: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[str] = []
+
+    def note(event: stripe_gateway.Event) -> Callable[[], None]:
+        return lambda: noted.append(f"{event.type} {event.object_id}")
+
+    for type in stripe_gateway.METER_ERRORS:
+        monkeypatch.setitem(webhooks.HANDLERS, type, note)
     assert posted(THIN) == 204
-    assert (
-        posted({**THIN, "type": "v1.billing.meter.no_meter_found", "related_object": None}) == 204
-    )
+    no_meter = {"type": "v1.billing.meter.no_meter_found", "related_object": None}
+    assert posted({**THIN, "id": "evt_test_2", **no_meter}) == 204
+    assert noted == [
+        "v1.billing.meter.error_report_triggered mtr_1",
+        "v1.billing.meter.no_meter_found ",
+    ]
 
 
 def test_events_of_objects_that_are_not_ours_ask_stripe_nothing(
@@ -137,13 +149,13 @@ def test_events_of_objects_that_are_not_ours_ask_stripe_nothing(
 ) -> None:
     settings.STRIPE_API_BASE = "http://127.0.0.1:9"
     Account.objects.of(owner.customer)  # who has no customer at Stripe
-    for type in webhooks.HANDLERS:
+    for type in webhooks.SNAPSHOT_TYPES:
         foreign = {**EVENT, "id": f"evt_{type}", "type": type}
         assert posted(foreign) == 204
         del foreign["data"]["object"]["customer"]
         assert posted({**foreign, "id": f"evt_nobody_{type}"}) == 204
         EVENT["data"]["object"]["customer"] = "cus_of_somebody"
-    assert StripeEvent.objects.count() == 2 * len(webhooks.HANDLERS)
+    assert StripeEvent.objects.count() == 2 * len(webhooks.SNAPSHOT_TYPES)
     assert not Invoice.objects.exists()
 
 
