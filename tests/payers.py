@@ -1,22 +1,29 @@
 """Customers who pay: with a card and a subscription at the local Stripe."""
 
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+from django.db import connection
 from django.utils import timezone
 
 from billing import stripe_gateway
+from billing.closing import close_drafts
 from billing.meter import push_due
 from billing.meter_models import MeterClaim, MeterPush
 from billing.models import LONG_AGO, Account
 from billing.plans import PAYG
 from billing.proving import metered_hours
+from mnistapi.uuid7 import floor
+from predictions import partitions
+from predictions.models import Call
 from sandbox.stripe.server import LocalStripe
-from tests.books import used
+from tests.books import RELEASE, used
 from tests.conftest import Holder
 from tests.local_stripe import advance, checked_stripe, client_of, control
 
@@ -51,6 +58,25 @@ class Payer:
     def uses(self, units: int, hour: datetime = EVENING) -> None:
         Account.objects.update(live_tat=LONG_AGO)
         used(self.holder, units, hour + timedelta(minutes=7))
+
+    def calls(self, units: int, hour: datetime = EVENING) -> None:
+        """Uses them in one call, which is in the log as well."""
+        self.uses(units, hour)
+        self.logs(units, hour)
+
+    def logs(self, units: int, hour: datetime = EVENING) -> None:
+        at = hour + timedelta(minutes=7)
+        Call.objects.create(
+            id=UUID(int=floor(at).int | secrets.randbits(60)),
+            at=at,
+            customer=self.holder.customer,
+            key=self.holder.row,
+            release=RELEASE if units else "",
+            units=units,
+            status=200 if units else 400,
+            problem="" if units else "invalid_body",
+            latency_ms=1.5,
+        )
 
     def pushes(self) -> list[tuple[datetime, int, int | None]]:
         rows = MeterPush.objects.filter(customer=self.holder.customer).order_by("hour")
@@ -98,6 +124,18 @@ class Shop:
 
 
 @contextmanager
+def log_of_the_month() -> Iterator[None]:
+    """The log has room for calls of the month before."""
+    with connection.cursor() as cursor:
+        partitions.create(PERIOD, 1, cursor.execute)
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP TABLE {partitions.NAME.format(PERIOD)}")
+
+
+@contextmanager
 def open_shop(settings: Any) -> Iterator[Shop]:
     with checked_stripe(now=int((END - HOUR).timestamp())) as local:
         settings.STRIPE_API_BASE = local.url
@@ -105,6 +143,15 @@ def open_shop(settings: Any) -> Iterator[Shop]:
         meter = stripe_gateway.create_meter()
         stripe_gateway.create_product()
         yield Shop(local, stripe_gateway.create_price("payg", PAYG.tiers, meter).id)
+
+
+def close_the_month(shop: Shop) -> None:
+    """As the worker does until the invoice is final."""
+    shop.end_the_month()
+    for _ in range(2):
+        MeterClaim.objects.update(until=timezone.now())
+        close_drafts(threading.Event())
+        shop.count()
 
 
 def push_all() -> None:
