@@ -115,7 +115,7 @@ class NoticeAdmin(LongListAdmin[Notice]):
         return f"{notice.made_at:%Y-%m-%d %H:%M}"
 
     def reached(self, notice: Notice) -> str:
-        return f"{notice.percent} %"
+        return f"{notice.percent} %" if notice.percent else "–"
 
     def out_of(self, notice: Notice) -> str:
         return notice.limit_for_people

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -124,6 +125,18 @@ class Account(models.Model):
     def this_month(self) -> AccountState:
         """The state in the running month, in UTC: before its first call it is at zero."""
         return in_the_month_of(timezone.now(), self.state)
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether his use is billed: an operator may put him on a plan before he has a card."""
+        return bool(self.stripe_subscription_id) and PLANS[self.plan].is_billed
+
+    @property
+    def grace_ends_at(self) -> datetime | None:
+        """When calls are refused, if what is due is not paid by then."""
+        if self.payment_due_since is None:
+            return None
+        return self.payment_due_since + timedelta(days=settings.PAYMENT_GRACE_DAYS)
 
     def change(self, **fields: object) -> None:
         """Change the plan, the status or the spend limit.

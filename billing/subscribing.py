@@ -27,10 +27,10 @@ def checkout_url(customer: Customer) -> str:
     return stripe_gateway.setup_checkout_url(id, f"{back}?card=added", back)
 
 
-def portal_url(account: Account) -> str:
+def portal_url(customer: Customer) -> str:
     """Where he changes his card, his address and his tax id, or cancels."""
     back = settings.PUBLIC_URL + reverse("billing")
-    return stripe_gateway.portal_url(account.stripe_customer_id, back)
+    return stripe_gateway.portal_url(stripe_customer_of(customer), back)
 
 
 def stripe_customer_of(customer: Customer) -> str:

@@ -8,6 +8,7 @@ from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from accounts import views as accounts
+from billing import payment_views
 from billing.views import AccountView, UsageView, billing_page, usage_page
 from billing.webhooks import stripe_webhook
 from mnistapi import documents
@@ -55,6 +56,8 @@ urlpatterns = [
     path("dashboard/keys/<int:pk>/revoke/", accounts.revoke_key, name="revoke-key"),
     path("dashboard/usage/", usage_page, name="usage"),
     path("dashboard/billing/", billing_page, name="billing"),
+    path("dashboard/billing/card/", payment_views.add_card, name="add-card"),
+    path("dashboard/billing/portal/", payment_views.portal, name="portal"),
     # Stripe's
     path("webhooks/stripe", stripe_webhook, name="stripe-webhook"),
     # the operator's

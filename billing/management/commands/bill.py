@@ -8,7 +8,7 @@ import structlog
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error, close_old_connections, connection
 
-from billing import closing, meter, meter_errors, notices, webhooks
+from billing import closing, invoices, meter, meter_errors, notices, webhooks
 from billing.models import Account
 from billing.stripe_gateway import StripeFault
 
@@ -87,7 +87,8 @@ def run_until(stopped: threading.Event) -> None:
 
 
 def run_once(stopped: threading.Event) -> None:
-    """Send what is due. Told to stop, it ends behind the e-mail that is being sent."""
+    """Close who is overdue, send what is due; told to stop, it ends behind the running e-mail."""
+    invoices.close_overdue()
     for _ in notices.send_due():
         if stopped.is_set():
             return
