@@ -81,11 +81,13 @@ def usage_page(request: HttpRequest) -> HttpResponse:
     customer = customer_of(request)
     end = timezone.now().date() + timedelta(days=1)
     days = by_day(customer.usagehour_set.all(), end - timedelta(days=DAYS_OF_PAGE), end)
+    row = Account.objects.seen(customer)
     context = {
+        "row": row,
         "days": days,
         "panels": panels(days),
         "totals": totals(days),
-        "account": Account.objects.seen(customer).this_month,
+        "account": row.this_month,
     }
     return render(request, "usage.html", context)
 
