@@ -23,6 +23,10 @@ from billing.filters import (
 )
 from billing.forms import AccountForm
 from billing.long_lists import LongListAdmin
+from billing.meter_admin import ClosingAdmin as ClosingAdmin
+from billing.meter_admin import MeterErrorAdmin as MeterErrorAdmin
+from billing.meter_admin import MeterPushAdmin as MeterPushAdmin
+from billing.meter_admin import ProofAdmin as ProofAdmin
 from billing.models import Account, Notice, UsageHour
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Sum, Value
+from django.db.models import F, QuerySet, Sum, Value
 from django.db.models.functions import TruncHour
 from django.utils import timezone
 
@@ -164,6 +164,13 @@ def live_hours(customer: Customer, start: datetime, end: datetime) -> Hours:
     return dict(sums.values_list("hour", "total"))
 
 
+def live_calls(customer: Customer, start: datetime, end: datetime) -> QuerySet[Any]:
+    """What the log has of this time, but for the calls with test keys."""
+    test_keys = customer.keys.filter(kind=Kind.TEST).values("id")
+    arrived = customer.calls.filter(id__gte=floor(start - ARRIVAL), id__lt=floor(end + ARRIVAL))
+    return arrived.filter(at__gte=start, at__lt=end).exclude(key_id__in=test_keys)
+
+
 def ledger_and_log(customer: Customer, start: datetime, end: datetime) -> tuple[Hours, Hours]:
     """Both in one statement, and so at one moment."""
     ledger = (
@@ -175,9 +182,8 @@ def ledger_and_log(customer: Customer, start: datetime, end: datetime) -> tuple[
         .annotate(total=Sum("units"))
     )
     log = (
-        customer.calls.filter(id__gte=floor(start - ARRIVAL), id__lt=floor(end + ARRIVAL))
-        .filter(at__gte=start, at__lt=end, units__gt=0)
-        .exclude(key_id__in=customer.keys.filter(kind=Kind.TEST).values("id"))
+        live_calls(customer, start, end)
+        .filter(units__gt=0)
         .order_by()
         .annotate(begins=TruncHour("at", tzinfo=UTC), book=Value("log"))
         .values("book", "begins")
