@@ -182,6 +182,9 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 vars().update(env.email_url("EMAIL_URL"))
 EMAIL_TIMEOUT = 10  # or a mail server that hangs would hold a page, or the worker, for good
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mnistapi <no-reply@localhost>")
+# Who is told when the books differ.
+ADMINS = [(address, address) for address in env.list("OPERATOR_EMAIL", default=[])]
+SERVER_EMAIL, EMAIL_SUBJECT_PREFIX = DEFAULT_FROM_EMAIL, ""
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -7,6 +7,7 @@ from smtplib import SMTPException
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import mail
 from django.db import connection, transaction
 from django.utils import timezone
@@ -168,7 +169,8 @@ def test_a_draft_that_goes_on_differing_stays_one_and_an_operator_is_told_once(
     assert invoice_of(payer).status == "draft"
     (told,) = mail.outbox
     assert told.to == ["operator@example.com"]
-    assert "owner@example.com" in told.subject
+    assert told.subject == "An invoice of owner@example.com differs from the ledger"
+    assert told.from_email == settings.DEFAULT_FROM_EMAIL
     assert f"{EVENING:%Y-%m-%d %H}:00 0 / 1200" in told.body
     assert Closing.objects.get().told_at
 

@@ -22,7 +22,7 @@ def operator(db: None, client: Client) -> Client:
 @pytest.fixture
 def rows(owner: Holder, stranger: Holder) -> None:
     for holder, differences in ((owner, ""), (stranger, "log / ledger: 13 / 12 units")):
-        of: dict[str, Any] = {"customer": holder.customer, "period": AT.date()}
+        of: dict[str, Any] = {"customer": holder.customer, "period": AT.date().replace(day=1)}
         Proof.objects.create(
             **of, hour_units=12, rated_cents=2_526, differences=differences, proved_at=AT
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from accounts.keys import Kind
 from billing import rating, stripe_gateway
@@ -66,6 +67,8 @@ def test_every_call_of_the_month_is_there_and_they_sum_up_to_the_invoice(
     assert costs == Decimal("0.2525")
     assert rating.cents(int(costs * rating.MICROS_PER_DOLLAR)) == invoice.total
     assert sum(line.quantity for line in stripe_gateway.list_lines(invoice.id)) == 1_505
+    page = client.get("/dashboard/billing/").content.decode()
+    assert f'href="{ADDRESS.format(f"{timezone.now():%Y-%m}")}"' in page
     (refused,) = [row for row in rows if row["units"] == "0"]
     assert (refused["status"], refused["problem"], refused["cost in USD"]) == (
         "400",
