@@ -15,7 +15,7 @@ graceful_timeout = 30
 preload_app = False
 logconfig_dict = LOGGING
 control_socket_disable = True
-# Four threads a worker must not wait without end for a database that hangs or a lock that stays.
+# Nothing must wait without end for a database that hangs or a lock that stays.
 raw_env = [
     "PGCONNECT_TIMEOUT=3",
     "PGOPTIONS=-c lock_timeout=5s -c statement_timeout=15s"

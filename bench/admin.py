@@ -41,6 +41,7 @@ def configure(url: str) -> None:
         "ALLOWED_HOSTS": "testserver",
         "PUBLIC_URL": "http://127.0.0.1",
         "EMAIL_URL": "dummymail://",
+        "STRIPE_SECRET_KEY": "sk_test_of_nobody",
         "DJANGO_SETTINGS_MODULE": "mnistapi.settings",
     }
     django.setup()

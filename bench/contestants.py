@@ -18,16 +18,11 @@ from bench.load import Request
 from bench.long_log import LARGEST
 from bench.servers import START_SECONDS, Contestant, Program, Site
 from model.serving import RELEASES, RUNTIMES
-from tests.serving import ROOT, Server, free_port, new_database
+from tests.serving import DOORS, ROOT, Server, free_port, new_database
 
 CHECKPOINT = RELEASES / "softmax-1" / "trained.ckpt"
 EXPORT = RELEASES / "softmax-1" / "trained.tflite"
 
-# What gunicorn is told of each door of the product, besides gunicorn.conf.py.
-DOORS = {
-    "asgi": [],
-    "wsgi": ["mnistapi.wsgi", "--worker-class", "gthread", "--threads", "4"],
-}
 # The key that the product is called with; plan and limit must allow more calls than can be made.
 CREATE_KEY = ["create_key", LARGEST, "--live", "--plan", "volume"]
 RAISE_LIMIT = """

@@ -23,6 +23,10 @@ from billing.filters import (
 )
 from billing.forms import AccountForm
 from billing.long_lists import LongListAdmin
+from billing.meter_admin import ClosingAdmin as ClosingAdmin
+from billing.meter_admin import MeterErrorAdmin as MeterErrorAdmin
+from billing.meter_admin import MeterPushAdmin as MeterPushAdmin
+from billing.meter_admin import ProofAdmin as ProofAdmin
 from billing.models import Account, Notice, UsageHour
 
 
@@ -115,7 +119,7 @@ class NoticeAdmin(LongListAdmin[Notice]):
         return f"{notice.made_at:%Y-%m-%d %H:%M}"
 
     def reached(self, notice: Notice) -> str:
-        return f"{notice.percent} %"
+        return f"{notice.percent} %" if notice.percent else "–"
 
     def out_of(self, notice: Notice) -> str:
         return notice.limit_for_people

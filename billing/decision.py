@@ -11,6 +11,7 @@ from accounts.authentication import refusal_of
 from billing import rate_limit, rating
 from billing.plans import PLANS, Plan, plan_of
 from billing.rate_limit import Taken
+from mnistapi import problems
 from mnistapi.problems import (
     ACCOUNT_SUSPENDED,
     PAYMENT_REQUIRED,
@@ -22,7 +23,7 @@ from mnistapi.problems import (
     ProblemType,
 )
 
-ACTIVE, SUSPENDED = "active", "suspended"
+ACTIVE, SUSPENDED, PAYMENT_FAILED = "active", "suspended", "payment_failed"
 LEVELS = (100, 80, 50)  # percent, at which the customer is told
 
 
@@ -171,6 +172,12 @@ def with_units(account: AccountState, livemode: bool, units: int) -> AccountStat
 def refusal_of_key(account: AccountState, key: KeyState, at: datetime) -> Problem | None:
     if refusal := refusal_of(key.revoked_at, key.expires_at, at):
         return refusal
+    if account.status == PAYMENT_FAILED:
+        return Problem(
+            problems.PAYMENT_FAILED,
+            "An invoice of this account is not paid. Pay it from your billing page: calls are "
+            "answered again at once.",
+        )
     if account.status != ACTIVE:
         return Problem(ACCOUNT_SUSPENDED, "This account is suspended. Write to support.")
     return None
@@ -200,7 +207,7 @@ def refusal_of_units(
             TOO_MANY_IMAGES, f"{charge.units} images were sent; {plan.max_images} may be."
         )
     if not plan.is_billed:
-        left = plan.allowance - before.units(charge.livemode)
+        left = max(plan.allowance - before.units(charge.livemode), 0)
         return used_up(plan, charge, left, before.period, at) if charge.units > left else None
     if counted.cost > before.spend_limit:
         return Problem(

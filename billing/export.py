@@ -50,6 +50,8 @@ def text(rows: Iterable[Sequence[object]]) -> str:
 
 def cell(value: object) -> str:
     """The value as text; what a spreadsheet would run as a formula is led by an apostrophe."""
+    if value is None:
+        return ""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, str) and value.startswith(FORMULA):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -11,7 +12,14 @@ from django.utils import timezone
 from accounts.models import APIKey, Customer
 from billing import decision, rating
 from billing.decision import AccountState, in_the_month_of, levels
+from billing.meter_models import Closing as Closing
+from billing.meter_models import MeterClaim as MeterClaim
+from billing.meter_models import MeterError as MeterError
+from billing.meter_models import MeterPush as MeterPush
+from billing.meter_models import Proof as Proof
 from billing.plans import FREE, PLANS
+from billing.stripe_models import Invoice as Invoice
+from billing.stripe_models import StripeEvent as StripeEvent
 
 # An account is opened before any month that is counted, and rested.
 NO_MONTH = date.min
@@ -48,6 +56,7 @@ class Account(models.Model):
     class Status(models.TextChoices):
         ACTIVE = decision.ACTIVE
         SUSPENDED = decision.SUSPENDED
+        PAYMENT_FAILED = decision.PAYMENT_FAILED
 
     customer = models.OneToOneField(Customer, on_delete=models.PROTECT, primary_key=True)
     plan = models.CharField(
@@ -71,10 +80,23 @@ class Account(models.Model):
     allowance_told = models.SmallIntegerField(default=0, help_text="percent, announced by e-mail")
     spend_told = models.SmallIntegerField(default=0, help_text="percent, announced by e-mail")
 
+    stripe_customer_id = models.CharField(max_length=255, blank=True)
+    stripe_subscription_id = models.CharField(
+        max_length=255, blank=True, help_text="the one that runs, or the last one"
+    )
+    subscription_ends_at = models.DateTimeField(null=True)
+    subscription_read_at = models.DateTimeField(default=LONG_AGO)
+    payment_due_since = models.DateTimeField(null=True)
+
     objects = AccountManager()
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(
+                name="account_has_a_stripe_customer_of_its_own",
+                fields=["stripe_customer_id"],
+                condition=~Q(stripe_customer_id=""),
+            ),
             models.CheckConstraint(
                 name="account_units_are_not_negative",
                 condition=Q(live_units__gte=0, test_units__gte=0),
@@ -85,7 +107,9 @@ class Account(models.Model):
             models.CheckConstraint(name="account_plan_is_known", condition=Q(plan__in=list(PLANS))),
             models.CheckConstraint(
                 name="account_status_is_known",
-                condition=Q(status__in=[decision.ACTIVE, decision.SUSPENDED]),
+                condition=Q(
+                    status__in=[decision.ACTIVE, decision.SUSPENDED, decision.PAYMENT_FAILED]
+                ),
             ),
         ]
 
@@ -101,6 +125,18 @@ class Account(models.Model):
     def this_month(self) -> AccountState:
         """The state in the running month, in UTC: before its first call it is at zero."""
         return in_the_month_of(timezone.now(), self.state)
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether his use is billed: an operator may put him on a plan before he has a card."""
+        return bool(self.stripe_subscription_id) and PLANS[self.plan].is_billed
+
+    @property
+    def grace_ends_at(self) -> datetime | None:
+        """When calls are refused, if what is due is not paid by then."""
+        if self.payment_due_since is None:
+            return None
+        return self.payment_due_since + timedelta(days=settings.PAYMENT_GRACE_DAYS)
 
     def change(self, **fields: object) -> None:
         """Change the plan, the status or the spend limit.
@@ -128,17 +164,23 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
 
 
 class Notice(models.Model):
-    """An e-mail that a limit is near or reached: made by the charge that reached it, sent later."""
+    """An e-mail, made in the transaction that gives reason for it and sent later.
+
+    That a limit is near or reached, by the charge that reached it; that a payment failed, or that
+    calls are refused for it, with the cents that are owed as `limit` and 0 percent.
+    """
 
     class Kind(models.TextChoices):
         ALLOWANCE = "allowance", "Free allowance"
         SPEND = "spend", "Spend limit"
+        PAYMENT = "payment", "Payment failed"
+        CLOSED = "closed", "Calls refused until paid"
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT)
     period = models.DateField()
     kind = models.CharField(max_length=10, choices=Kind.choices)
     percent = models.SmallIntegerField()
-    limit = models.BigIntegerField(help_text="units of the allowance, or cents of the spend limit")
+    limit = models.BigIntegerField(help_text="units of the allowance, or cents")
     made_at = models.DateTimeField(default=timezone.now)
     due_at = models.DateTimeField(db_default=Now(), help_text="moved on when it cannot be sent")
     sent_at = models.DateTimeField(null=True)
@@ -159,11 +201,13 @@ class Notice(models.Model):
     @property
     def limit_for_people(self) -> str:
         """Dollars, or units."""
-        if self.kind == Notice.Kind.SPEND:
+        if self.kind != Notice.Kind.ALLOWANCE:
             return rating.shown(self.limit * rating.MICROS_PER_CENT)
         return f"{self.limit:,} units"
 
     def __str__(self) -> str:
+        if not self.percent:
+            return f"{self.get_kind_display()}, {self.account}"
         return f"{self.percent} % of the {self.get_kind_display().lower()}, {self.account}"
 
 

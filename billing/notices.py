@@ -1,6 +1,7 @@
-"""The e-mails that tell a customer how much of a limit is used up.
+"""The e-mails that tell a customer how much of a limit is used up, or that a payment failed.
 
-A charge makes the row (`billing.ledger.announcing`); here it is sent, outside of any call.
+A charge makes the row (`billing.ledger.announcing`), or news of an invoice (`billing.invoices`);
+here it is sent, outside of any call.
 """
 
 from collections.abc import Iterator
@@ -64,6 +65,10 @@ def send(notice: Notice) -> None:
 
 
 def subject(notice: Notice) -> str:
+    if notice.kind == Notice.Kind.PAYMENT:
+        return "The payment of your invoice failed"
+    if notice.kind == Notice.Kind.CLOSED:
+        return "Your calls are refused until your invoice is paid"
     kind = notice.get_kind_display().lower()
     if notice.percent == 100:
         return f"Your {kind} is used up"
@@ -80,6 +85,7 @@ def context(notice: Notice) -> dict[str, Any]:
         "is_used_up": notice.percent == 100,
         "limit": notice.limit_for_people,
         "plan": PLANS[notice.account.plan],
+        "grace_ends_at": notice.account.grace_ends_at,
         "month": f"{notice.period:%B %Y}",
         "next_month": f"{next_month(notice.period):%B}",
         "billing_url": settings.PUBLIC_URL + reverse("billing"),

@@ -52,6 +52,10 @@ GRADUATED = (
     Tier(None, 300),
 )
 
+# By which Stripe's price of these tiers is found. One that is changed keeps its key: `stripe_setup`
+# makes a new price then.
+PRICE_LOOKUP_KEY = "predictions_monthly"
+
 FREE = Plan("free", "Free", FREE_UNITS, Rate(5, 50), 100)
 PAYG = Plan("payg", "Pay as you go", FREE_UNITS, Rate(100, 1_000), 1_000, GRADUATED)
 # By agreement with the operator: the prices of the other, without its limits of pace.

@@ -1,8 +1,12 @@
 """Where an account stands, in the form in which programs are told. Money is exact."""
 
+from datetime import datetime, timedelta
+
 from billing import rating
-from billing.decision import AccountState
-from billing.plans import plan_of
+from billing.decision import AccountState, first_instant, next_month
+from billing.plans import PLANS, plan_of
+
+SECOND = timedelta(seconds=1)
 
 
 def of_the_month(account: AccountState, livemode: bool) -> dict[str, object]:
@@ -36,6 +40,17 @@ def in_full(account: AccountState, livemode: bool) -> dict[str, object]:
 def remaining_free(account: AccountState, livemode: bool) -> int:
     """Units of the month's allowance that are left."""
     return max(plan_of(account.plan, livemode).allowance - account.units(livemode), 0)
+
+
+def forecast(account: AccountState, now: datetime) -> int:
+    """What the month will cost if it goes on as it went so far, in micros: at most the limit."""
+    first = first_instant(account.period)
+    whole, gone = next_month(account.period) - first, now - first
+    if gone <= timedelta(0):
+        return account.cost
+    units = account.live_units * (whole // SECOND) // max(gone // SECOND, 1)
+    expected = rating.price(PLANS[account.plan].tiers, units)
+    return max(account.cost, min(expected, account.spend_limit))
 
 
 def spend_limit_remaining(account: AccountState) -> int:

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from typing import cast
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -19,7 +20,7 @@ from rest_framework.views import APIView
 from accounts.models import APIKey
 from accounts.views import customer_of
 from billing import rating, schema, standing
-from billing.decision import ACTIVE, next_month
+from billing.decision import SUSPENDED, next_month
 from billing.drawing import panels
 from billing.forms import SpendLimitForm, in_dollars
 from billing.models import Account, UsageHour
@@ -80,11 +81,13 @@ def usage_page(request: HttpRequest) -> HttpResponse:
     customer = customer_of(request)
     end = timezone.now().date() + timedelta(days=1)
     days = by_day(customer.usagehour_set.all(), end - timedelta(days=DAYS_OF_PAGE), end)
+    row = Account.objects.seen(customer)
     context = {
+        "row": row,
         "days": days,
         "panels": panels(days),
         "totals": totals(days),
-        "account": Account.objects.seen(customer).this_month,
+        "account": row.this_month,
     }
     return render(request, "usage.html", context)
 
@@ -114,7 +117,12 @@ def limits_page(
     context = {
         "account": account,
         "plan": PLANS[account.plan],
-        "is_suspended": account.status != ACTIVE,
+        "row": row,
+        "is_suspended": account.status == SUSPENDED,
+        "no_money_moves": not settings.STRIPE_LIVEMODE,
+        "card_is_new": "card" in request.GET and not row.is_subscribed,
+        "invoices": row.invoice_set.all() if row.stripe_customer_id else [],
+        "forecast": standing.forecast(account, timezone.now()),
         "remaining_free": standing.remaining_free(account, livemode=True),
         "test_remaining": standing.remaining_free(account, livemode=False),
         "spend_limit_remaining": standing.spend_limit_remaining(account),

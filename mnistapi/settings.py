@@ -31,7 +31,14 @@ if not env.str("DATABASE_URL", default=""):
         ) from error
     fill()
 
-required = ["SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL"]
+required = [
+    "SECRET_KEY",
+    "API_KEY_PEPPER",
+    "ALLOWED_HOSTS",
+    "PUBLIC_URL",
+    "EMAIL_URL",
+    "STRIPE_SECRET_KEY",
+]
 missing = [name for name in required if not env.str(name, default="")]
 if missing:
     raise ImproperlyConfigured(f"Set {', '.join(missing)} in the environment (docs/operations.md).")
@@ -50,12 +57,29 @@ MODEL_RELEASE = env.str("MODEL_RELEASE", default="softmax-1")
 MODEL_RUNTIME = env.str("MODEL_RUNTIME", default="tensorflow")
 CALL_RETENTION_MONTHS = env.int("CALL_RETENTION_MONTHS", default=13)
 
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY")
+# Of each address that Stripe sends events to; two at a time of one whose secret is being changed.
+STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRET", default=[])
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
+STRIPE_LIVEMODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+STRIPE_PAGES = (
+    [STRIPE_API_BASE]
+    if STRIPE_API_BASE
+    else ["https://checkout.stripe.com", "https://billing.stripe.com"]
+)
+PAYMENT_GRACE_DAYS = env.int("PAYMENT_GRACE_DAYS", default=7)
+
 HTTPS = PUBLIC_URL.startswith("https://")
 LOCAL = PUBLIC_URL.startswith(("http://127.0.0.1", "http://localhost"))
 must(HTTPS or LOCAL, "PUBLIC_URL must begin with https://, or with http://127.0.0.1 on a laptop")
 must(len(SECRET_KEY) >= 50, "SECRET_KEY must have 50 characters or more")
 must("*" not in ALLOWED_HOSTS, "ALLOWED_HOSTS must name the hosts")
 must(CALL_RETENTION_MONTHS >= 1, "CALL_RETENTION_MONTHS must be 1 or more")
+must(PAYMENT_GRACE_DAYS >= 0, "PAYMENT_GRACE_DAYS must be 0 or more")
+must(
+    STRIPE_LIVEMODE or STRIPE_SECRET_KEY.startswith(("sk_test_", "rk_test_")),
+    "STRIPE_SECRET_KEY must be a secret or a restricted key of Stripe",
+)
 must(env.str("DATABASE_URL").startswith("postgres"), "DATABASE_URL must be one of PostgreSQL")
 
 DEBUG = False
@@ -160,6 +184,9 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
 vars().update(env.email_url("EMAIL_URL"))
 EMAIL_TIMEOUT = 10  # or a mail server that hangs would hold a page, or the worker, for good
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mnistapi <no-reply@localhost>")
+# Who is told when the books differ.
+ADMINS = [(address, address) for address in env.list("OPERATOR_EMAIL", default=[])]
+SERVER_EMAIL, EMAIL_SUBJECT_PREFIX = DEFAULT_FROM_EMAIL, ""
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -185,7 +212,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "object-src": [NONE],
         "base-uri": [SELF],
-        "form-action": [SELF],
+        # A button that leads to Stripe's pages is a form of ours that is redirected there.
+        "form-action": [SELF, *STRIPE_PAGES],
         "frame-ancestors": [NONE],
     }
 }

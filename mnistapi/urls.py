@@ -8,7 +8,10 @@ from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularJSONAPIView
 
 from accounts import views as accounts
+from billing import payment_views
+from billing.statement import calls_of_month
 from billing.views import AccountView, UsageView, billing_page, usage_page
+from billing.webhooks import stripe_webhook
 from mnistapi import documents
 from mnistapi.openapi import DocsView
 from predictions.views import BlogView, PredictionsView
@@ -54,6 +57,11 @@ urlpatterns = [
     path("dashboard/keys/<int:pk>/revoke/", accounts.revoke_key, name="revoke-key"),
     path("dashboard/usage/", usage_page, name="usage"),
     path("dashboard/billing/", billing_page, name="billing"),
+    path("dashboard/billing/calls/<period>.csv", calls_of_month, name="calls-of-month"),
+    path("dashboard/billing/card/", payment_views.add_card, name="add-card"),
+    path("dashboard/billing/portal/", payment_views.portal, name="portal"),
+    # Stripe's
+    path("webhooks/stripe", stripe_webhook, name="stripe-webhook"),
     # the operator's
     path("admin/", admin.site.urls),
 ]

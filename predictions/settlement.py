@@ -210,8 +210,8 @@ class Batch:
         """
         stored = self.stored.get(call.identity) if call.identity else None
         refusal = call.refusal
-        if stored and call.retry and stored.digest != call.retry.digest:
-            refusal = idempotency.reused()
+        if stored and call.retry:
+            refusal = None if stored.digest == call.retry.digest else idempotency.reused()
         charge = charge_of(call, is_free=bool(refusal or stored))
         verdict = self.books.charge(charge)
         if verdict.refusal and verdict.refusal.type.status == UNAUTHORIZED:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sandbox import postgres
 
+TO_STRIPES_PORT = 4_111  # so that runs on several ports have a Stripe each
 DATA = Path(__file__).resolve().parent.parent / ".data"
 
 
@@ -23,6 +24,10 @@ def fill() -> None:
     os.environ.setdefault("EMAIL_URL", "consolemail://")
     os.environ.setdefault("SECRET_KEY", kept_secret(DATA / "secret-key"))
     os.environ.setdefault("API_KEY_PEPPER", "1:" + kept_secret(DATA / "api-key-pepper"))
+    if not os.environ.get("STRIPE_SECRET_KEY"):
+        os.environ["STRIPE_SECRET_KEY"] = "sk_test_of_the_local_stripe"
+        stripe_port = int(port) + TO_STRIPES_PORT
+        os.environ.setdefault("STRIPE_API_BASE", f"http://127.0.0.1:{stripe_port}")
     if not os.environ.get("DATABASE_URL"):
         os.environ["DATABASE_URL"] = postgres.start(DATA / "postgres")
 

@@ -1,9 +1,12 @@
 """`make run`: the whole product on a laptop, with a key made for this run.
 
-Starts PostgreSQL unless `DATABASE_URL` names one, migrates, serves on 127.0.0.1 and, once a call
-would be answered, starts the worker and prints the key and the curl that works with it.
+Starts PostgreSQL unless `DATABASE_URL` names one, and the local Stripe unless `STRIPE_SECRET_KEY`
+is there; migrates, serves on 127.0.0.1 and, once a call would be answered, prints the key and the
+curl that works with it, and starts the worker.
 """
 
+import io
+import json
 import os
 import signal
 import socket
@@ -11,10 +14,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sandbox import environment
+from sandbox.stripe.server import LocalStripe
 
 ROOT = Path(__file__).resolve().parent.parent
 EMAIL = "you@example.com"
@@ -37,17 +44,48 @@ Recognise the digit in mnistapi/static/mnistapi/digit.json:
 
 Sign up at {url}/accounts/signup/ (e-mail is printed here). The admin is at {url}/admin/; make
 yourself its operator with `.venv/bin/python manage.py createsuperuser`. Ctrl-C stops the server.
+Payments are those of {stripe}.
 """
 
 
 def main() -> int:
     os.chdir(ROOT)
+    stripe_is_local = not os.environ.get("STRIPE_SECRET_KEY")
     environment.fill()
     prepare()
     port = int(os.environ["PORT"])
     url = f"http://127.0.0.1:{port}"
     if something_listens(port):
         return failed(f"Port {port} is taken. Choose another: PORT={port + 1} make run")
+    try:
+        with local_stripe() if stripe_is_local else nullcontext():
+            return serve(url)
+    except OSError as error:
+        return failed(f"The local Stripe cannot start: {error}")
+
+
+@contextmanager
+def local_stripe() -> Iterator[None]:
+    """Stripe's stand-in, in this process, set up; it remembers all in .data."""
+    base = urlsplit(os.environ["STRIPE_API_BASE"])
+    stripe = LocalStripe(base.port or 0, environment.DATA / "stripe.sqlite").start()
+    try:
+        set_stripe_up(stripe.url)
+        yield
+    finally:
+        stripe.stop()
+
+
+def set_stripe_up(url: str) -> None:
+    """Its webhooks come here, signed with secrets that the server is given."""
+    from django.core.management import call_command
+
+    call_command("stripe_setup", stdout=io.StringIO())
+    with urllib.request.urlopen(f"{url}/_sandbox/secrets", timeout=5) as answer:
+        os.environ["STRIPE_WEBHOOK_SECRET"] = ",".join(json.load(answer).values())
+
+
+def serve(url: str) -> int:
     server = subprocess.Popen(
         [Path(sys.executable).with_name("gunicorn"), "--bind", url.removeprefix("http://")]
     )
@@ -58,13 +96,18 @@ def main() -> int:
     if not wait_until_ready(url, server):
         server.terminate()
         return server.wait() or failed("The server did not become ready; its log is above.")
+    print(READY.format(url=url, key=issue_key(), stripe=stripe_in_words()), flush=True)
     worker = subprocess.Popen([sys.executable, "manage.py", "bill", "--loop"])
     try:
-        print(READY.format(url=url, key=issue_key()), flush=True)
         return server.wait()
     finally:
         worker.terminate()
         worker.wait()
+
+
+def stripe_in_words() -> str:
+    base = os.environ.get("STRIPE_API_BASE")
+    return f"the local Stripe at {base}: no money moves" if base else "Stripe"
 
 
 def failed(reason: str) -> int:

@@ -4,10 +4,12 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.test import Client
 
 from accounts.keys import Kind
@@ -30,6 +32,10 @@ class Holder:
     key: str
 
 
+# Once for all: a hash of a password takes longer than most tests.
+hashed = cache(make_password)
+
+
 @pytest.fixture
 def holder(db: None) -> Callable[..., Holder]:
     """Makes a customer of that e-mail, if he is new, and a key of that kind."""
@@ -37,7 +43,7 @@ def holder(db: None) -> Callable[..., Holder]:
     def make(email: str, kind: Kind = Kind.TEST) -> Holder:
         user = User.objects.filter(email=email).first()
         if user is None:
-            user = User.objects.create_user(email, PASSWORD)
+            user = User.objects.create(email=email, password=hashed(PASSWORD))
             user.emailaddress_set.create(email=email, verified=True, primary=True)
         customer = Customer.objects.of(user)
         return Holder(customer, *APIKey.objects.issue(customer, kind, "a key"))

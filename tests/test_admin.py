@@ -18,12 +18,12 @@ from accounts.models import APIKey, Customer, User
 from billing import long_lists
 from billing.drawing import ceiling
 from billing.export import cell
-from billing.ledger import Charge, charge
 from billing.models import UsageHour
 from billing.usage import Day, by_day
 from mnistapi.uuid7 import floor
 from predictions.admin import CallAdmin
 from predictions.models import Call
+from tests.books import asked, enter
 from tests.conftest import Holder
 
 CALLS = "/admin/predictions/call/"
@@ -65,10 +65,8 @@ _numbers = iter(range(1, 1_000_000))
 def made(holder: Holder, at: datetime = TODAY, problem: tuple[int, str] | None = None) -> Call:
     """A call as it is settled: counted by the books, and logged in the same transaction."""
     id = UUID(int=floor(at).int + next(_numbers))
-    units = 0 if problem else 1
-    release = "" if problem else "softmax-1"
     with transaction.atomic():
-        (verdict,) = charge([Charge(holder.customer.pk, holder.row.pk, False, release, units, at)])
+        (verdict,) = enter([asked(holder, 0 if problem else 1)], at)
         return Call.objects.create(
             id=id,
             at=verdict.at,

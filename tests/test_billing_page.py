@@ -72,7 +72,10 @@ def test_the_month_of_a_paying_customer_is_told_to_the_unit_and_the_cent(
     page = text_of(browser)
     assert "You are on the plan <strong>Pay as you go</strong>" in page
     assert f"{MONTH:%B %Y}, with live keys" in page
-    for shown in ("3,001", "0 of 1,000 left", "$1.0005", "$48.9995 of $50.00 left"):
+    for shown in (
+        "3,001", "0 of 1,000 left", "$1.0005", "$48.9995 of $50.00 left",
+        "100 calls a second, 1,000 at once",
+    ):  # fmt: skip
         assert f"<dd>{shown}" in page
     assert f"The next month begins on {NEXT_MONTH.day} {NEXT_MONTH:%B %Y}" in page
     assert '<rect width="0.0"' in page

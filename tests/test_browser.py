@@ -174,12 +174,13 @@ def test_the_javascript_snippet_works_as_pasted(person: Person, tmp_path: Path, 
 
 
 def test_the_answer_on_the_front_page_has_the_form_of_a_real_one(
-    person: Person, server: Server, server_key: str
+    person: Person, server: Server
 ) -> None:
+    test_key = server.manage("create_key", "reader@example.com")
     person.open("/")
     shown = json.loads(person.page.locator("pre").filter(has_text="probabilities").inner_text())
     digit = server.get("/static/mnistapi/digit.json").body
-    real = server.post("/v1/predictions", digit, server_key).body
+    real = server.post("/v1/predictions", digit, test_key).body
     assert shape(shown) == shape(real)
     for prediction in (*shown["predictions"], *real["predictions"]):
         assert prediction["digit"] == 3

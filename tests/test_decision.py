@@ -167,10 +167,12 @@ def test_the_free_allowance_holds_to_the_unit(used: int, units: int, expected: s
     assert of_limits(verdict.account) == account(live_units=counted)
 
 
-def test_a_refusal_says_what_was_asked_and_what_is_left() -> None:
-    refusal = ask(account(live_units=970), 50).refusal
+@pytest.mark.parametrize(("used", "left"), [(970, 30), (1_000, 0), (5_000, 0)])
+def test_a_refusal_says_what_was_asked_and_what_is_left(used: int, left: int) -> None:
+    """More than the allowance is used by who was on a plan that is billed."""
+    refusal = ask(account(live_units=used), 50).refusal
     assert refusal
-    assert "is of 50, and 30 of the month's 1,000 are left" in refusal.detail
+    assert f"is of 50, and {left} of the month's 1,000 are left" in refusal.detail
     assert not refusal.headers
 
 

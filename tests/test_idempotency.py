@@ -161,6 +161,15 @@ def test_a_fault_of_the_model_is_not_stored(retry: Any, monkeypatch: Any) -> Non
     assert retry(THREE).status_code == 200
 
 
+def test_a_retry_is_answered_though_its_images_could_not_be_predicted_now(
+    retry: Any, monkeypatch: Any
+) -> None:
+    first = retry(THREE)
+    monkeypatch.setattr("model.serving.current", lambda: None)
+    assert retry(THREE).content == first.content
+    assert retry(THREE, "b").status_code == 500
+
+
 def test_a_retry_is_answered_when_the_allowance_is_used_up(retry: Any) -> None:
     first = retry(THREE)
     Account.objects.update(test_units=SANDBOX.allowance)

@@ -73,7 +73,7 @@ def test_a_database_that_is_gone_is_a_503_that_says_when_to_retry(
 def test_an_unexpected_error_is_a_problem_without_its_traceback(
     call: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("accounts.authentication.refusal_of", lambda *args: 1 / 0)
+    monkeypatch.setattr("accounts.keys.is_well_formed", lambda *args: 1 / 0)
     answer = call(BLANK)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "ZeroDivision" not in answer.content.decode()

@@ -47,6 +47,7 @@ class Laptop:
 
     def environment(self, **more: str) -> dict[str, str]:
         names = {"DATABASE_URL", "SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "PUBLIC_URL"}
+        names |= {"STRIPE_SECRET_KEY", "STRIPE_API_BASE", "STRIPE_WEBHOOK_SECRET"}
         bare = {name: value for name, value in os.environ.items() if name not in names}
         return {**bare, "PORT": self.port, **more}
 

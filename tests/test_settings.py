@@ -12,6 +12,7 @@ PRODUCTION = {
     "ALLOWED_HOSTS": "api.example.com",
     "PUBLIC_URL": "https://api.example.com",
     "EMAIL_URL": "smtp+tls://user:password@mail.example:587",
+    "STRIPE_SECRET_KEY": "sk_live_of_the_business",
 }
 
 
@@ -31,7 +32,14 @@ def test_the_production_settings_pass_the_deployment_check() -> None:
     assert result.returncode == 0, result.stderr
 
 
-REQUIRED = ["SECRET_KEY", "API_KEY_PEPPER", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL"]
+REQUIRED = [
+    "SECRET_KEY",
+    "API_KEY_PEPPER",
+    "ALLOWED_HOSTS",
+    "PUBLIC_URL",
+    "EMAIL_URL",
+    "STRIPE_SECRET_KEY",
+]
 
 
 @pytest.mark.parametrize("name", REQUIRED)

@@ -207,6 +207,25 @@ def test_what_a_call_that_failed_would_have_stored_is_not_stored(
     assert again.id == good.id
 
 
+def test_images_that_broke_the_model_are_not_tried_again(
+    owner: Holder, release: str, monkeypatch: Any
+) -> None:
+    tried = []
+
+    class Broken:
+        name = "broken"
+
+        def predict(self, images: Any) -> None:
+            tried.append(len(images))
+            raise RuntimeError("no")
+
+    monkeypatch.setattr(serving, "current", Broken)
+    call = opened(owner, 2)
+    settlement.predict([call])
+    assert codes(settle([call])) == ["internal_error"]
+    assert tried == [2]
+
+
 def test_a_large_call_that_was_predicted_before_is_not_predicted_again(
     owner: Holder, release: str, monkeypatch: Any
 ) -> None:
@@ -215,6 +234,88 @@ def test_a_large_call_that_was_predicted_before_is_not_predicted_again(
     monkeypatch.setattr(serving, "current", lambda: None)
     (outcome,) = settle([call])
     assert codes([outcome]) == [""]
+
+
+# Calls that come while the accounts are waited for
+
+
+class Late:
+    """Further calls, given to the first who asks; notes for which keys they were asked."""
+
+    def __init__(self, calls: list[OpenCall]) -> None:
+        self.calls, self.asked_for = calls, list[set[int]]()
+
+    def __call__(self, key_ids: Any) -> list[OpenCall]:
+        self.asked_for.append(set(key_ids))
+        calls, self.calls = self.calls, []
+        return calls
+
+
+@pytest.fixture
+def quick(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model passes for quick, however busy this machine is."""
+    monkeypatch.setattr(settlement, "QUICK_SECONDS", 10)
+
+
+def test_latecomers_are_settled_behind_the_others_in_the_same_transaction(
+    owner: Holder, stranger: Holder, quick: None, django_assert_num_queries: Any
+) -> None:
+    settle([opened(owner), opened(stranger)])
+    late = Late([opened(owner, 3), opened(stranger, 4)])
+    calls = [opened(owner, 1), opened(stranger, 2)]
+    expected = [*calls, *late.calls]
+    with django_assert_num_queries(2):
+        outcomes = settle(calls, late)
+    assert calls == expected
+    assert late.asked_for == [{owner.row.pk, stranger.row.pk}]
+    assert [one.id for one in outcomes if isinstance(one, Answer)] == [call.id for call in expected]
+    assert Account.objects.get(customer=owner.customer).test_units == 1 + 1 + 3
+
+
+def test_latecomers_are_not_asked_for_with_a_slow_model(
+    owner: Holder, release: str, monkeypatch: Any
+) -> None:
+    class Slow:
+        name = "slow"
+
+        def predict(self, images: Any) -> Any:
+            time.sleep(0.2)
+            return np.zeros((len(images), 10), np.float32)
+
+    monkeypatch.setattr(serving, "current", Slow)
+    late = Late([opened(owner)])
+    calls = [opened(owner)]
+    assert codes(settle(calls, late)) == [""]
+    assert late.asked_for == []
+
+
+def test_a_latecomer_who_fails_hurts_only_himself(
+    owner: Holder, stranger: Holder, quick: None
+) -> None:
+    def breaks(receipt: Any) -> bytes:
+        raise ValueError("a fault in write")
+
+    late = Late([opened(stranger, 5, write=breaks), opened(owner, 3)])
+    calls = [opened(owner, 1), opened(stranger, 2)]
+    outcomes = settle(calls, late)
+    assert codes(outcomes) == ["", "", "internal_error", ""]
+    del calls[2], outcomes[2]
+    books_agree_with(calls, outcomes)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("part", ["billing_open", "predictions_idempotency"])
+def test_no_latecomer_is_forgotten_when_the_connection_is_lost(
+    part: str, owner: Holder, quick: None
+) -> None:
+    Account.objects.of(owner.customer)
+    late = Late([opened(owner, 3, "b")])
+    calls = [opened(owner, 2, "a")]
+    with lost_at(part):
+        outcomes = settle(calls, late)
+    assert len(calls) == len(outcomes) == 2
+    assert codes(outcomes) == ["", ""]
+    books_agree_with(calls, outcomes)
 
 
 # A database that is lost

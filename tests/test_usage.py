@@ -7,6 +7,8 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.keys import Kind
+from billing.models import Account
+from billing.plans import FREE, PAYG, SANDBOX
 from billing.views import MAX_DAYS
 from tests.books import asked, enter, used
 from tests.conftest import Holder
@@ -32,7 +34,7 @@ def test_the_account_tells_who_asks_and_the_units_of_the_month(
 ) -> None:
     used(owner, 3, NOON)
     used(live, 5, NOON)
-    for holder, units in ((owner, 3), (live, 5)):
+    for holder, units, plan in ((owner, 3, SANDBOX), (live, 5, FREE)):
         answer = get(client, "/v1/account", holder)
         assert answer.json() == {
             "email": "owner@example.com",
@@ -43,9 +45,30 @@ def test_the_account_tells_who_asks_and_the_units_of_the_month(
                 "last_four": holder.key[-4:],
                 "expires_at": None,
             },
+            "plan": plan.name,
+            "status": "active",
+            "allowance": plan.allowance,
+            "rate": {"per_second": plan.rate.per_second, "burst": plan.rate.burst},
+            "cost": "0.00",
+            "currency": "usd",
+            "spend_limit": None,
             "period": f"{TODAY:%Y-%m}",
             "period_units": units,
+            "remaining_free": plan.allowance - units,
+            "spend_limit_remaining": None,
         }
+
+
+def test_the_account_tells_what_the_month_has_cost_and_may_cost_still(
+    live: Holder, client: Client
+) -> None:
+    Account.objects.of(live.customer).change(plan=PAYG.name, spend_limit_cents=1)
+    used(live, 1_015, NOON)
+    body = get(client, "/v1/account", live).json()
+    assert (body["plan"], body["cost"], body["spend_limit"]) == ("payg", "0.0075", "0.01")
+    assert (body["remaining_free"], body["spend_limit_remaining"]) == (0, "0.0025")
+    Account.objects.get().change(spend_limit_cents=0)
+    assert get(client, "/v1/account", live).json()["spend_limit_remaining"] == "0.00"
 
 
 def test_the_units_of_last_month_are_not_those_of_this_one(owner: Holder, client: Client) -> None:

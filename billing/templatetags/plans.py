@@ -55,6 +55,11 @@ def money(micros: int) -> str:
 
 
 @register.filter
+def money_to_the_cent(micros: int) -> str:
+    return rating.shown(rating.cents(micros) * rating.MICROS_PER_CENT)
+
+
+@register.filter
 def percent_of(part: int, whole: int) -> float:
     """Of nothing, everything is none."""
     return round(100 * part / whole, 2) if whole else 0

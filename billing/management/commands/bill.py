@@ -1,20 +1,28 @@
 import signal
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import Error, close_old_connections, connection
+from django.db import Error, close_old_connections
 
-from billing import notices
+from billing import closing, invoices, meter, meter_errors, notices, webhooks
+from billing.models import Account
+from billing.stripe_gateway import StripeFault
 
 PAUSE_SECONDS = 5
+STRIPE_SECONDS = 60  # between two looks at what Stripe has to do with
 
 log = structlog.get_logger()
 
 
 class Command(BaseCommand):
-    help = "What is done outside of calls: send the notices that are due. One pass, or --loop."
+    help = (
+        "What is done outside of calls: send the notices that are due, push usage to Stripe and "
+        "close the months that are over. One pass, or --loop."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -29,22 +37,57 @@ class Command(BaseCommand):
             run_until(stopped)
         else:
             run_once(stopped)
+            Billing().run(stopped)
+
+
+class Billing:
+    """What is done with Stripe, from pass to pass. Each part goes on where another cannot."""
+
+    def __init__(self) -> None:
+        self.pushing = meter.Pushing()
+        self.next_at = time.monotonic()
+
+    def run(self, stopped: threading.Event) -> None:
+        if stopped.is_set() or time.monotonic() < self.next_at:
+            return
+        self.next_at = time.monotonic() + STRIPE_SECONDS
+        if not Account.objects.exclude(stripe_customer_id="").exists():
+            return
+        for part in (self.pushing.run, receive_events, meter_errors.poll, closing.close_drafts):
+            attempted(part, stopped)
+
+
+def receive_events(stopped: threading.Event) -> None:
+    """Those that no webhook brought. Told to stop, it ends before the next one."""
+    for _ in webhooks.receive_undelivered():
+        if stopped.is_set():
+            return
+
+
+def attempted(part: Callable[[threading.Event], None], stopped: threading.Event) -> None:
+    """One that Stripe fails is tried again in the next pass."""
+    try:
+        part(stopped)
+    except StripeFault as error:
+        log.error("stripe_failed", part=part.__name__, error=str(error))
 
 
 def run_until(stopped: threading.Event) -> None:
     """Pass after pass; one for which the database is away is tried again, as the next."""
+    billing = Billing()
     while not stopped.is_set():
         close_old_connections()
         try:
             run_once(stopped)
+            billing.run(stopped)
         except Error as error:
             log.error("pass_failed", error=str(error).partition("\n")[0])
-            connection.close()
         stopped.wait(PAUSE_SECONDS)
 
 
 def run_once(stopped: threading.Event) -> None:
-    """One pass. Told to stop, it ends behind the e-mail that is being sent."""
+    """Close who is overdue, send what is due; told to stop, it ends behind the running e-mail."""
+    invoices.close_overdue()
     for _ in notices.send_due():
         if stopped.is_set():
             return

@@ -1,0 +1,141 @@
+"""The end of a month: its last hours reach Stripe while the invoice is a draft; then it is final.
+
+A draft is finalised only when Stripe's meter has each hour as the ledger does, and when lines and
+total are what `billing.rating` says. Otherwise it stays a draft, and an operator is told.
+"""
+
+import threading
+from datetime import datetime, timedelta
+from smtplib import SMTPException
+
+import structlog
+from django.core.mail import mail_admins
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from billing import ledger, meter, stripe_gateway
+from billing.decision import month_of
+from billing.meter_models import Closing
+from billing.models import Account
+from billing.proof import Evidence, Hours, unlike
+from billing.proving import billed, live_hours, metered_hours, pushed_hours, tiers_of, utc
+from billing.stripe_gateway import Invoice, StripeRefused
+
+PATIENCE = timedelta(minutes=10)  # as late as Stripe's summaries may be before anybody has to look
+# Stripe's clock may be ahead of the database's, but never by as much as this.
+CLOCKS_DIFFER = timedelta(hours=1)
+
+log = structlog.get_logger()
+
+
+def close_drafts(stopped: threading.Event) -> None:
+    """Bring each draft as far as it can go now; any number of processes may do this at once.
+
+    Raises StripeFault.
+    """
+    drafts = stripe_gateway.list_invoices(status="draft")
+    for draft in drafts:
+        account = Account.objects.filter(stripe_customer_id=draft.customer).first()
+        if account and draft.subscription and not stopped.is_set():
+            advance(account, draft)
+    still = [draft.id for draft in drafts]
+    Closing.objects.filter(closed_at=None).exclude(invoice_id__in=still).update(closed_at=Now())
+
+
+def advance(account: Account, draft: Invoice) -> None:
+    """Hold the draft, settle its hours and compare; finalise it if all agrees."""
+    hold(draft.id)
+    start, end = utc(draft.period_start), utc(draft.period_end)
+    customer = account.customer
+    opened = {"customer": customer, "period": month_of(start)}
+    closing, _ = Closing.objects.get_or_create(invoice_id=draft.id, defaults=opened)
+    if timedelta(0) < end - timezone.now() < CLOCKS_DIFFER:
+        return
+    hours = settled_hours(account, start, end)
+    if not push_all(account, hours, pushed_hours(customer, start, end)):
+        return
+    evidence = Evidence(
+        period=closing.period,
+        tiers=tiers_of(account),
+        settled_before=end,
+        hours=hours,
+        metered=metered_hours(draft.customer, start, end),
+        # Fetched again: its total grows with what is pushed.
+        invoice=billed(stripe_gateway.retrieve_invoice(draft.id)),
+    )
+    if differences := evidence.differences():
+        differ(closing, evidence, differences)
+    else:
+        finalise(closing)
+
+
+def hold(invoice_id: str) -> None:
+    """Let Stripe not finalise the draft by itself; twice or late changes nothing.
+
+    Raises StripeFault, but not for a draft that was deleted.
+    """
+    try:
+        invoice = stripe_gateway.retrieve_invoice(invoice_id)
+    except StripeRefused as refused:
+        if refused.code == "resource_missing":
+            return
+        raise
+    if invoice.status != "draft" or not invoice.subscription or not invoice.auto_advance:
+        return
+    stripe_gateway.set_auto_advance(invoice_id, False)
+    if stripe_gateway.retrieve_invoice(invoice_id).status != "draft":
+        stripe_gateway.set_auto_advance(invoice_id, True)  # final meanwhile, and to be collected
+
+
+@transaction.atomic  # what a charge under way adds to the month is waited for
+def settled_hours(account: Account, start: datetime, end: datetime) -> Hours:
+    ledger.wait_for([account.pk])
+    return live_hours(account.customer, start, end)
+
+
+def push_all(account: Account, hours: Hours, pushed: Hours) -> bool:
+    """Whether Stripe has taken the total of each of these hours."""
+    due = [
+        meter.DueHour(account.pk, account.stripe_customer_id, hour)
+        for hour, units in sorted(hours.items())
+        if pushed.get(hour) != units
+    ]
+    return not due or meter.push_hours(due)
+
+
+def finalise(closing: Closing) -> None:
+    """Final, and collected by Stripe from here on; no matter if another process was quicker."""
+    try:
+        stripe_gateway.finalize_invoice(closing.invoice_id)
+    except StripeRefused:
+        if stripe_gateway.retrieve_invoice(closing.invoice_id).status == "draft":
+            raise
+    log.info("invoice_finalised", invoice=closing.invoice_id, customer=closing.customer_id)
+    Closing.objects.filter(pk=closing.pk).update(closed_at=Now(), difference="")
+
+
+def differ(closing: Closing, evidence: Evidence, differences: list[str]) -> None:
+    """After some patience push once more what Stripe took and does not have; then tell somebody."""
+    long_ago = timezone.now() - PATIENCE
+    pushes = closing.customer.meterpush_set
+    if closing.opened_at > long_ago or pushes.filter(pushed_at__gt=long_ago).exists():
+        return
+    difference = "\n".join(differences)
+    log.error("invoice_differs", invoice=closing.invoice_id, difference=difference)
+    if closing.difference and not closing.told_at:
+        tell(closing, difference)
+    Closing.objects.filter(pk=closing.pk).update(difference=difference)
+    hours = unlike(evidence.metered or {}, evidence.hours)
+    pushes.filter(hour__in=hours).update(units=None)
+
+
+def tell(closing: Closing, difference: str) -> None:
+    """Tell an operator, once; again later if the mail fails."""
+    text = f"{closing}: invoice {closing.invoice_id} stays a draft.\n\n{difference}\n"
+    try:
+        mail_admins(f"An invoice of {closing.customer} differs from the ledger", text)
+    except (SMTPException, OSError) as error:
+        log.error("operator_not_told", invoice=closing.invoice_id, error=str(error))
+        return
+    Closing.objects.filter(pk=closing.pk).update(told_at=Now())

@@ -1,0 +1,171 @@
+"""The operator's pages of what is proved, and of what is on its way to Stripe."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from accounts.filters import CustomerFilter
+from billing import rating
+from billing.long_lists import LongListAdmin
+from billing.meter_models import Closing, MeterError, MeterPush, Proof
+
+
+class DifferenceFilter(admin.SimpleListFilter):
+    title = "difference"
+    parameter_name = "differs"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Differs"), ("no", "Agrees")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "yes":
+            return queryset.exclude(**{self.field(queryset): ""})
+        return queryset.filter(**{self.field(queryset): ""}) if self.value() else queryset
+
+    def field(self, queryset: QuerySet[Any]) -> str:
+        return "differences" if queryset.model is Proof else "difference"
+
+
+class TroubleFilter(admin.SimpleListFilter):
+    title = "standing"
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("refused", "Refused by Stripe"), ("unsure", "To be pushed again")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "refused":
+            return queryset.exclude(trouble="")
+        return queryset.filter(units=None) if self.value() == "unsure" else queryset
+
+
+@admin.register(Proof)
+class ProofAdmin(LongListAdmin[Proof]):
+    """What `manage.py prove` found last: units as each of the books has them, and the money."""
+
+    list_display = (
+        "customer", "month", "log_units", "hour_units", "pushed_units", "metered_units",
+        "invoiced_units", "rated", "invoiced", "differences", "proved",
+    )  # fmt: skip
+    list_select_related = ("customer__user",)
+    list_filter = (DifferenceFilter, CustomerFilter)
+    ordering = ("-id",)
+    fields = list_display
+    export_columns = {
+        "customer": "customer__user__email",
+        "month": "period",
+        "units in the log": "log_units",
+        "units in the ledger": "hour_units",
+        "units pushed": "pushed_units",
+        "units at Stripe's meter": "metered_units",
+        "units on the invoice": "invoiced_units",
+        "cents by our prices": "rated_cents",
+        "cents on the invoice": "invoiced_cents",
+        "differences": "differences",
+        "proved at": "proved_at",
+    }
+
+    @admin.display(description="month", ordering="period")
+    def month(self, proof: Proof) -> str:
+        return f"{proof.period:%Y-%m}"
+
+    @admin.display(description="by our prices")
+    def rated(self, proof: Proof) -> str:
+        return money(proof.rated_cents)
+
+    @admin.display(description="invoice total")
+    def invoiced(self, proof: Proof) -> str:
+        return money(proof.invoiced_cents)
+
+    @admin.display(description="proved (UTC)")
+    def proved(self, proof: Proof) -> str:
+        return minute(proof.proved_at)
+
+
+@admin.register(Closing)
+class ClosingAdmin(LongListAdmin[Closing]):
+    list_display = ("customer", "month", "invoice_id", "difference", "opened", "closed")
+    list_select_related = ("customer__user",)
+    list_filter = (DifferenceFilter, CustomerFilter)
+    ordering = ("-id",)
+    fields = list_display
+    export_columns = {
+        "customer": "customer__user__email",
+        "month": "period",
+        "invoice": "invoice_id",
+        "difference": "difference",
+        "opened at": "opened_at",
+        "closed at": "closed_at",
+    }
+
+    @admin.display(description="month")
+    def month(self, closing: Closing) -> str:
+        return f"{closing.period:%Y-%m}"
+
+    @admin.display(description="draft since (UTC)")
+    def opened(self, closing: Closing) -> str:
+        return minute(closing.opened_at)
+
+    @admin.display(description="closed (UTC)")
+    def closed(self, closing: Closing) -> str:
+        return minute(closing.closed_at)
+
+
+@admin.register(MeterPush)
+class MeterPushAdmin(LongListAdmin[MeterPush]):
+    list_display = ("begins", "customer", "units", "pushes", "pushed", "trouble")
+    list_select_related = ("customer__user",)
+    list_filter = (TroubleFilter, CustomerFilter)
+    ordering = ("-id",)
+    fields = list_display
+    export_columns = {
+        "hour": "hour",
+        "customer": "customer__user__email",
+        "units": "units",
+        "pushes": "pushes",
+        "pushed at": "pushed_at",
+        "trouble": "trouble",
+    }
+
+    @admin.display(description="hour (UTC)")
+    def begins(self, push: MeterPush) -> str:
+        return f"{push.hour:%Y-%m-%d %H}:00"
+
+    @admin.display(description="pushed (UTC)")
+    def pushed(self, push: MeterPush) -> str:
+        return minute(push.pushed_at)
+
+
+@admin.register(MeterError)
+class MeterErrorAdmin(LongListAdmin[MeterError]):
+    list_display = ("type", "errors", "summary", "sent_from", "sent_to", "hours")
+    ordering = ("-id",)
+    fields = list_display
+    export_columns = {
+        "event": "event_id",
+        "type": "type",
+        "events not counted": "errors",
+        "summary": "summary",
+        "sent from": "since",
+        "sent to": "until",
+        "hours pushed again": "hours",
+    }
+
+    @admin.display(description="sent from (UTC)")
+    def sent_from(self, error: MeterError) -> str:
+        return minute(error.since)
+
+    @admin.display(description="to (UTC)")
+    def sent_to(self, error: MeterError) -> str:
+        return minute(error.until)
+
+
+def money(cents: int | None) -> str:
+    return "–" if cents is None else rating.shown(cents * rating.MICROS_PER_CENT)
+
+
+def minute(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else "–"

@@ -1,0 +1,299 @@
+"""The end of a month: a draft is settled, compared and finalised, or an operator is told."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from smtplib import SMTPException
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core import mail
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.keys import Kind
+from billing import closing, stripe_gateway
+from billing.closing import PATIENCE, close_drafts, hold
+from billing.meter_models import Closing, MeterClaim, MeterPush
+from billing.models import Account, UsageHour
+from billing.plans import Tier
+from billing.stripe_gateway import Invoice, StripeUnavailable
+from tests.conftest import Holder
+from tests.local_stripe import advance, client_of
+from tests.payers import END, EVENING, HOUR, PERIOD, Payer, Shop, open_shop, push_all
+
+pytestmark = pytest.mark.django_db(transaction=True)
+GOING = threading.Event()
+
+
+@pytest.fixture
+def shop(settings: Any) -> Iterator[Shop]:
+    settings.ADMINS = [("The operator", "operator@example.com")]
+    with open_shop(settings) as shop:
+        yield shop
+
+
+@pytest.fixture
+def payer(shop: Shop, holder: Callable[..., Holder]) -> Payer:
+    return shop.payer(holder("owner@example.com", Kind.LIVE))
+
+
+def invoice_of(payer: Payer) -> Invoice:
+    (invoice,) = stripe_gateway.list_invoices(payer.id)
+    return invoice
+
+
+def close(shop: Shop) -> None:
+    """One pass, and all that Stripe has been sent is counted."""
+    MeterClaim.objects.update(until=timezone.now())
+    close_drafts(GOING)
+    shop.count()
+
+
+def later() -> None:
+    """The patience with Stripe is over."""
+    past = timezone.now() - PATIENCE - timedelta(minutes=1)
+    Closing.objects.update(opened_at=past)
+    MeterPush.objects.update(pushed_at=past)
+
+
+def lose_an_hour(shop: Shop) -> None:
+    """Stripe forgets what it was sent of the evening."""
+    with shop.local.world.lock:
+        store = shop.local.world.store
+        for row in store.all("usage"):
+            if row["id"].endswith(f" {int(EVENING.timestamp())}"):
+                store.delete("usage", row["id"])
+
+
+def test_the_last_hours_are_on_the_invoice(shop: Shop, payer: Payer) -> None:
+    payer.uses(1_200)
+    push_all()
+    payer.uses(300, END - HOUR)  # counted, and not pushed yet
+    shop.end_the_month()
+    close(shop)
+    assert invoice_of(payer).status == "draft"  # what was pushed now is not counted yet
+    close(shop)
+    invoice = invoice_of(payer)
+    assert (invoice.status, invoice.total) == ("paid", 25)
+    assert Closing.objects.get().closed_at
+    assert Closing.objects.get().period == PERIOD
+
+
+def test_a_draft_is_held_from_the_first_pass_on(shop: Shop, payer: Payer) -> None:
+    payer.uses(3_000)
+    shop.end_the_month()
+    shop.fail("rate_limit")
+    assert invoice_of(payer).auto_advance
+    close(shop)
+    assert not invoice_of(payer).auto_advance
+    shop.heal()
+    advance(shop.local, 7_200)
+    assert invoice_of(payer).status == "draft"
+    for _ in range(2):
+        close(shop)
+    assert invoice_of(payer).total == 100
+    shop.count()
+    assert invoice_of(payer).status == "paid"
+
+
+def test_a_month_without_usage_is_closed_too(shop: Shop, payer: Payer) -> None:
+    shop.end_the_month()
+    close(shop)
+    assert (invoice_of(payer).status, invoice_of(payer).total) == ("paid", 0)
+
+
+def test_a_charge_that_is_under_way_is_waited_for(shop: Shop, payer: Payer) -> None:
+    payer.uses(1_100)
+    shop.end_the_month()
+
+    def one_pass() -> None:
+        try:
+            close_drafts(GOING)
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        Account.objects.select_for_update().get(pk=payer.account.pk)
+        closing_thread = threading.Thread(target=one_pass)
+        closing_thread.start()
+        closing_thread.join(1)
+        assert closing_thread.is_alive()
+        UsageHour.objects.update(units=1_101)
+    closing_thread.join()
+    assert payer.pushes() == [(EVENING, 1, 1_101)]
+
+
+def test_while_the_database_is_a_little_behind_stripe_nothing_is_closed(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer.uses(7)
+    shop.end_the_month()
+    monkeypatch.setattr(closing.timezone, "now", lambda: END - timedelta(seconds=2))
+    close_drafts(GOING)
+    assert invoice_of(payer).status == "draft"
+    assert payer.pushes() == []
+
+
+def test_what_stripe_lost_is_sent_again_before_anybody_is_told(shop: Shop, payer: Payer) -> None:
+    payer.uses(1_200)
+    push_all()
+    shop.count()
+    lose_an_hour(shop)
+    shop.end_the_month()
+    close(shop)
+    assert Closing.objects.get().difference == ""  # it may just be late
+    later()
+    close(shop)
+    assert "Stripe's meter / ledger: 0 / 1200 units" in Closing.objects.get().difference
+    close(shop)
+    assert payer.pushes() == [(EVENING, 2, 1_200)]
+    close(shop)
+    assert (invoice_of(payer).status, invoice_of(payer).total) == ("paid", 10)
+    assert (Closing.objects.get().difference, mail.outbox) == ("", [])
+
+
+def test_a_draft_that_goes_on_differing_stays_one_and_an_operator_is_told_once(
+    shop: Shop, payer: Payer
+) -> None:
+    payer.uses(1_200)
+    push_all()
+    shop.count()
+    shop.end_the_month()
+    for _ in range(4):
+        lose_an_hour(shop)
+        later()
+        close(shop)
+        close(shop)
+    assert invoice_of(payer).status == "draft"
+    (told,) = mail.outbox
+    assert told.to == ["operator@example.com"]
+    assert told.subject == "An invoice of owner@example.com differs from the ledger"
+    assert told.from_email == settings.DEFAULT_FROM_EMAIL
+    assert f"{EVENING:%Y-%m-%d %H}:00 0 / 1200" in told.body
+    assert Closing.objects.get().told_at
+
+
+def test_an_operator_whose_mail_fails_is_told_later(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer.uses(1_200)
+    push_all()
+    shop.count()
+    shop.end_the_month()
+    refusing = [True, False]
+
+    def mail_admins(subject: str, message: str) -> None:
+        if refusing.pop(0):
+            raise SMTPException("no")
+
+    monkeypatch.setattr(closing, "mail_admins", mail_admins)
+    for _ in range(4):
+        lose_an_hour(shop)
+        later()
+        close(shop)
+        close(shop)
+    assert refusing == []
+    assert Closing.objects.get().told_at
+
+
+def test_an_invoice_of_another_total_stays_a_draft(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer.uses(1_200)
+    push_all()
+    shop.end_the_month()
+    monkeypatch.setattr(closing, "tiers_of", lambda account: (Tier(None, 100),))
+    shop.count()
+    close(shop)
+    later()
+    close(shop)
+    assert invoice_of(payer).status == "draft"
+    assert "by our prices" in Closing.objects.get().difference
+
+
+def test_a_draft_of_somebody_else_is_left_alone(
+    shop: Shop, payer: Payer, holder: Callable[..., Holder]
+) -> None:
+    foreign = shop.payer(holder("stranger@example.com", Kind.LIVE))
+    Account.objects.filter(pk=foreign.holder.customer.pk).update(stripe_customer_id="")
+    shop.end_the_month()
+    close(shop)
+    assert invoice_of(foreign).status == "draft"
+    assert invoice_of(foreign).auto_advance
+    assert Closing.objects.count() == 1
+
+
+def test_two_processes_that_close_at_once_finalise_once(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer.uses(1_200)
+    push_all()
+    shop.end_the_month()
+    shop.count()
+    finalize = stripe_gateway.finalize_invoice
+
+    def twice(id: str) -> Invoice:
+        finalize(id)
+        return finalize(id)
+
+    monkeypatch.setattr(stripe_gateway, "finalize_invoice", twice)
+    close(shop)
+    assert Closing.objects.get().closed_at
+    assert invoice_of(payer).status == "paid"
+
+
+def test_one_that_was_finalised_by_a_process_that_died_is_noted_as_closed(
+    shop: Shop, payer: Payer
+) -> None:
+    shop.end_the_month()
+    shop.fail("rate_limit")
+    payer.uses(7)
+    close(shop)
+    client_of(shop.local).v1.invoices.finalize_invoice(invoice_of(payer).id)
+    assert Closing.objects.get().closed_at is None
+    close(shop)
+    assert Closing.objects.get().closed_at
+
+
+def test_a_stripe_that_is_away_ends_the_pass(shop: Shop, payer: Payer) -> None:
+    shop.end_the_month()
+    shop.fail("error", path="/v1/invoices")
+    with pytest.raises(StripeUnavailable):
+        close_drafts(GOING)
+
+
+def test_a_draft_is_held_however_often_it_is_announced(shop: Shop, payer: Payer) -> None:
+    shop.end_the_month()
+    id = invoice_of(payer).id
+    for _ in range(2):
+        hold(id)
+        assert not invoice_of(payer).auto_advance
+    client_of(shop.local).v1.invoices.finalize_invoice(id)
+    hold(id)
+    assert invoice_of(payer).status == "paid"
+    hold("in_that_was_deleted")
+
+
+def test_an_invoice_that_became_final_while_it_was_held_is_collected(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer.uses(3_000)
+    push_all()
+    shop.end_the_month()
+    shop.count()
+    retrieve = stripe_gateway.retrieve_invoice
+    drafts = [invoice_of(payer)]
+
+    def as_it_was(id: str) -> Invoice:
+        if drafts:
+            draft = drafts.pop()
+            client_of(shop.local).v1.invoices.finalize_invoice(id, {"auto_advance": False})
+            return draft
+        return retrieve(id)
+
+    monkeypatch.setattr(stripe_gateway, "retrieve_invoice", as_it_was)
+    hold(invoice_of(payer).id)
+    shop.count()
+    assert invoice_of(payer).status == "paid"
