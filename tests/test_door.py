@@ -202,6 +202,7 @@ def stalled_requests(server: Server, key: str) -> dict[str, bytes]:
     request = server.request(key, b"", length=1000)
     form = (
         f"POST /accounts/login/ HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n"
+        f"Cookie: csrftoken={'a' * 32}\r\n"  # with which Django looks for its double in the form
         "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n"
     ).encode()
     head, _, lines = request.partition(b"Content-Type")
