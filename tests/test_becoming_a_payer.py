@@ -206,6 +206,15 @@ def test_while_stripe_is_away_the_page_says_so(
     assert "Stripe cannot be reached at the moment." in answer.content.decode()
 
 
+def test_a_customer_who_was_deleted_at_stripe_is_sent_to_support(
+    till: Till, browser: Client, owner: Holder
+) -> None:
+    account = subscribed(till, owner)
+    stripe_gateway.v1().customers.delete(account.stripe_customer_id)
+    answer = browser.post("/dashboard/billing/portal/", follow=True)
+    assert "Something is wrong with your account at Stripe." in answer.content.decode()
+
+
 @pytest.mark.parametrize("name", ["card", "portal"])
 def test_nobody_goes_to_stripe_without_signing_in(client: Client, db: None, name: str) -> None:
     answer = client.post(f"/dashboard/billing/{name}/")
