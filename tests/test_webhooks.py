@@ -285,7 +285,7 @@ def test_one_event_that_is_refused_does_not_keep_the_others(
 
 
 def life(till: Till, owner: Holder) -> list[Callable[[], object]]:
-    """What happens to a customer, step by step: every kind of event that we ask for, but one."""
+    """What happens to a customer, from his first card to the end of his last month."""
     v1 = stripe_gateway.v1()
 
     def invoice() -> str:
