@@ -221,13 +221,13 @@ class BooksAndPaper(RuleBasedStateMachine):
         self.paper.now -= step
 
     @precondition(lambda self: self.coming())
-    @rule(number=numbers, before=st.integers(0, 1), batch=batches)
-    def something_ends(self, number: int, before: int, batch: Batch) -> None:
+    @rule(number=numbers, before=st.integers(0, 1))
+    def something_ends(self, number: int, before: int) -> None:
         """To the instant at which a key or an answer ends, or to the last one before it."""
         self.paper.now = self.one_of(self.coming(), number) - before
         if self.repeatable:
             self.retry([number])
-        self.calls(batch)
+        self.settle([PaperCall(uuid7(), pk, 1, "1 images", None) for pk in self.rows])
 
     def coming(self) -> list[int]:
         return [instant for instant in self.paper.instants() if instant > self.paper.now]
