@@ -223,9 +223,18 @@ class Server:
         return [int(pid) for pid in children.read_text().split()]
 
 
+class Exact(NamedTuple):
+    """A connection of which nothing is read that belongs to the next answer."""
+
+    connection: socket.socket
+
+    def makefile(self, mode: str) -> Any:
+        return self.connection.makefile(mode, buffering=1)
+
+
 def answer_of(connection: socket.socket, method: str = "POST") -> Answer:
     """The next answer on a connection. Raises HTTPException if none comes."""
-    response = http.client.HTTPResponse(connection, method=method)
+    response = http.client.HTTPResponse(Exact(connection), method=method)  # type: ignore[arg-type]
     response.begin()
     return Answer(response.status, response.headers, response.read())
 
