@@ -225,9 +225,8 @@ class BooksAndPaper(RuleBasedStateMachine):
     def something_ends(self, number: int, before: int) -> None:
         """To the instant at which a key or an answer ends, or to the last one before it."""
         self.paper.now = self.one_of(self.coming(), number) - before
-        if self.repeatable:
-            self.retry([number])
-        self.settle([PaperCall(uuid7(), pk, 1, "1 images", None) for pk in self.rows])
+        again = [replace(call, id=uuid7()) for call in self.repeatable[-20:]]
+        self.settle(again + [PaperCall(uuid7(), pk, 1, "1 images", None) for pk in self.rows])
 
     def coming(self) -> list[int]:
         return [instant for instant in self.paper.instants() if instant > self.paper.now]
@@ -242,7 +241,10 @@ class BooksAndPaper(RuleBasedStateMachine):
     # How it is done in the books
 
     def paper_call(self, key: int, units: int, retry: str | None) -> PaperCall:
-        return PaperCall(uuid7(), self.key(key), units, f"{units} images", retry)
+        call = PaperCall(uuid7(), self.key(key), units, f"{units} images", retry)
+        if retry:
+            self.repeatable.append(call)
+        return call
 
     def key(self, number: int) -> int:
         """One that works, mostly."""
@@ -251,7 +253,6 @@ class BooksAndPaper(RuleBasedStateMachine):
 
     def settle(self, calls: list[PaperCall]) -> None:
         self.clock.now = moment(self.paper.now)
-        self.repeatable += [call for call in calls if call.retry]
         given = settle([self.open_call(call) for call in calls])
         for call, outcome in zip(calls, given, strict=True):
             expected = self.paper.settle(call)
