@@ -35,6 +35,7 @@ bench: install test-tools bench-tools  ## Measure what the README quotes; takes 
 	$(BIN)/python -m bench.admin
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.pace
+	$(BIN)/python -m bench.metering
 
 requirements: install  ## Pin the newest versions that requirements*.in allow, with their hashes
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

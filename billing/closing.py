@@ -30,26 +30,35 @@ log = structlog.get_logger()
 
 
 def close_drafts(stopped: threading.Event) -> None:
-    """Bring each draft as far as it can go now; any number of processes may do this at once.
+    """Bring each draft as far as it can go now, some at a time.
 
-    Raises StripeFault.
+    Any number of processes may do this at once. Raises StripeUnavailable.
     """
     drafts = stripe_gateway.list_invoices(status="draft")
-    for draft in drafts:
-        account = Account.objects.filter(stripe_customer_id=draft.customer).first()
-        if account and draft.subscription and not stopped.is_set():
-            advance(account, draft)
+    meter.in_parallel(close, [draft for draft in drafts if draft.subscription], stopped)
     still = [draft.id for draft in drafts]
     Closing.objects.filter(closed_at=None).exclude(invoice_id__in=still).update(closed_at=Now())
 
 
-def advance(account: Account, draft: Invoice) -> None:
+def close(draft: Invoice) -> None:
+    """Go on with a draft, if it is one of ours; what Stripe refuses of it holds up no other."""
+    account = Account.objects.filter(stripe_customer_id=draft.customer).first()
+    if not account:
+        return
+    opened = {"customer_id": account.pk, "period": month_of(utc(draft.period_start))}
+    closing, _ = Closing.objects.get_or_create(invoice_id=draft.id, defaults=opened)
+    try:
+        advance(account, draft, closing)
+    except StripeRefused as refusal:
+        tell(closing, f"Stripe refuses: {refusal}")
+
+
+def advance(account: Account, draft: Invoice, closing: Closing) -> None:
     """Hold the draft, settle its hours and compare; finalise it if all agrees."""
-    hold(draft.id)
+    if draft.auto_advance:
+        hold(draft.id)
     start, end = utc(draft.period_start), utc(draft.period_end)
     customer = account.customer
-    opened = {"customer": customer, "period": month_of(start)}
-    closing, _ = Closing.objects.get_or_create(invoice_id=draft.id, defaults=opened)
     if timedelta(0) < end - timezone.now() < CLOCKS_DIFFER:
         return
     hours = settled_hours(account, start, end)
@@ -122,8 +131,7 @@ def differ(closing: Closing, evidence: Evidence, differences: list[str]) -> None
     if closing.opened_at > long_ago or pushes.filter(pushed_at__gt=long_ago).exists():
         return
     difference = "\n".join(differences)
-    log.error("invoice_differs", invoice=closing.invoice_id, difference=difference)
-    if closing.difference and not closing.told_at:
+    if closing.difference:
         tell(closing, difference)
     Closing.objects.filter(pk=closing.pk).update(difference=difference)
     hours = unlike(evidence.metered or {}, evidence.hours)
@@ -131,7 +139,11 @@ def differ(closing: Closing, evidence: Evidence, differences: list[str]) -> None
 
 
 def tell(closing: Closing, difference: str) -> None:
-    """Tell an operator, once; again later if the mail fails."""
+    """Tell an operator why it stays a draft: once, and again later if the mail fails."""
+    log.error("invoice_differs", invoice=closing.invoice_id, difference=difference)
+    Closing.objects.filter(pk=closing.pk).update(difference=difference)
+    if closing.told_at:
+        return
     text = f"{closing}: invoice {closing.invoice_id} stays a draft.\n\n{difference}\n"
     try:
         mail_admins(f"An invoice of {closing.customer} differs from the ledger", text)

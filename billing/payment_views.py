@@ -13,7 +13,7 @@ from accounts.models import Customer
 from accounts.views import customer_of
 from billing import subscribing
 from billing.models import Account
-from billing.stripe_gateway import StripeFault
+from billing.stripe_gateway import StripeRefused, StripeUnavailable
 
 log = structlog.get_logger()
 
@@ -39,7 +39,10 @@ def to_stripe(
 ) -> HttpResponse:
     try:
         return redirect(url_of(customer))
-    except StripeFault as fault:
+    except StripeUnavailable as fault:
         log.error("stripe_page_not_made", customer=customer.pk, error=str(fault))
         messages.error(request, "Stripe cannot be reached at the moment. Try again in a minute.")
-        return redirect("billing")
+    except StripeRefused as fault:  # for a customer who was deleted there, or a missing setup
+        log.error("stripe_page_refused", customer=customer.pk, error=str(fault))
+        messages.error(request, "Something is wrong with your account at Stripe. Write to support.")
+    return redirect("billing")

@@ -26,7 +26,8 @@ class Evidence:
     """Units by hour, as each of the books has them; None for a book that has no such month.
 
     `hours` are the ledger's. What begins at `settled_before` or later may still be on its way to
-    Stripe, and is not above the ledger all the same.
+    Stripe, and is not above the ledger all the same. `shown_cents` is the invoice's total as the
+    customer is shown it on our pages.
     """
 
     period: date
@@ -37,6 +38,7 @@ class Evidence:
     pushed: Hours | None = None
     metered: Hours | None = None
     invoice: Billed | None = None
+    shown_cents: int | None = None
     missing: str = ""
 
     @property
@@ -69,6 +71,9 @@ class Evidence:
         if self.invoice.cents != self.rated_cents:
             billed, rated = (dollars(cents) for cents in (self.invoice.cents, self.rated_cents))
             yield f"invoice {self.invoice.id}: {billed}, by our prices {rated}"
+        if self.shown_cents is not None and self.shown_cents != self.invoice.cents:
+            billed, shown = (dollars(cents) for cents in (self.invoice.cents, self.shown_cents))
+            yield f"invoice {self.invoice.id}: {billed}, on our pages {shown}"
 
 
 def unlike(book: Hours, ledger: Hours, settled_before: datetime | None = None) -> list[datetime]:

@@ -90,8 +90,15 @@ def gather(account: Account, stripe: AtStripe, period: date) -> Evidence:
         pushed=pushed,
         metered=metered,
         invoice=final,
+        shown_cents=shown_cents(account, final) if final else None,
         missing=missing(invoice) if late else "",
     )
+
+
+def shown_cents(account: Account, final: Billed) -> int | None:
+    """By our copy of the invoice, once that knows that it is final."""
+    copies = account.invoice_set.filter(pk=final.id, status__in=FINAL)
+    return copies.values_list("total", flat=True).first()
 
 
 def missing(invoice: Invoice | None) -> str:

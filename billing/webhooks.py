@@ -23,6 +23,7 @@ from billing.stripe_gateway import (
     METER_ERRORS,
     Event,
     NotFromStripe,
+    StripeRefused,
     StripeUnavailable,
 )
 from mnistapi.problems import BAD_REQUEST, UNAVAILABLE, Problem
@@ -95,7 +96,15 @@ def receive_undelivered() -> Iterator[Event]:
     for event in reversed(events):
         if event.id not in known:
             yield event
-            receive(event)
+            receive_or_leave(event)
+
+
+def receive_or_leave(event: Event) -> None:
+    """One that Stripe refuses to be asked about must not keep the others; it is tried again."""
+    try:
+        receive(event)
+    except StripeRefused as refused:
+        log.error("event_refused", event_id=event.id, type=event.type, error=str(refused))
 
 
 # What each may be called with: any event of its type that Stripe has signed or listed, now or 30

@@ -42,9 +42,9 @@ Recognise the digit in mnistapi/static/mnistapi/digit.json:
       -H "Content-Type: application/json" \\
       --data @mnistapi/static/mnistapi/digit.json
 
+Payments are those of {stripe}.
 Sign up at {url}/accounts/signup/ (e-mail is printed here). The admin is at {url}/admin/; make
 yourself its operator with `.venv/bin/python manage.py createsuperuser`. Ctrl-C stops the server.
-Payments are those of {stripe}.
 """
 
 

@@ -52,7 +52,7 @@ class PaperAccount:
     units: dict[bool, int]  # by livemode, as all that follows
     debts: dict[bool, Debt]
     limit: int  # in cents
-    is_suspended: bool = False
+    standing: str = ""  # why every call is refused, if it is
     told: dict[str, int] = field(default_factory=lambda: {"allowance": 0, "spend": 0})
 
     def plan_for(self, livemode: bool) -> Plan:
@@ -65,6 +65,15 @@ class PaperAccount:
             here = left if tier.up_to is None else min(left, tier.up_to - end)
             total, left, end = total + here * tier.price, left - here, tier.up_to or 0
         return total
+
+    def most(self, livemode: bool) -> int:
+        """The units that its limits have left this month, or the images of one request."""
+        plan, left = self.plan_for(livemode), 0
+        if not plan.tiers:
+            return max(plan.allowance - self.units[livemode], 0)
+        while left < plan.max_images and self.cost(left + 1) <= self.limit * 10_000:
+            left += 1
+        return left
 
     def turn_to(self, month: Month) -> None:
         if month > self.month:
@@ -139,8 +148,8 @@ class PaperBooks:
             return Outcome("revoked_key", call.id)
         if key.expires is not None and at >= key.expires:
             return Outcome("expired_key", call.id)
-        if account.is_suspended:
-            return self.refuse(call, at, "account_suspended")
+        if account.standing:
+            return self.refuse(call, at, account.standing)
         if debt.at(at) > (plan.rate.burst - 1) * interval:
             return self.refuse(call, at, "rate_limited")
         account.debts[key.livemode] = Debt(debt.at(at) + interval, at)
@@ -204,6 +213,11 @@ class PaperBooks:
         for name, value in fields.items():
             setattr(account, name, value)
         account.told = {kind: min(told, account.share(kind)) for kind, told in account.told.items()}
+
+    def instants(self) -> list[int]:
+        """When something ends: keys, and what is stored."""
+        ends = [key.expires for key in self.keys.values() if key.expires]
+        return ends + [expires for _, _, expires in self.stored.values()]
 
     def totals(self) -> dict[tuple[int, str, int], tuple[int, int, int]]:
         """Calls, units and errors by key, release and hour."""

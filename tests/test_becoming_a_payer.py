@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 
 from accounts.keys import Kind
-from billing import stripe_gateway, subscribing, webhooks
+from billing import stripe_gateway, subscribing
 from billing.models import Account, StripeEvent
-from tests.at_stripe import DECEMBER, NOVEMBER, Till, account_of, open_till, query_of, send_all
+from tests.at_stripe import DECEMBER, NOVEMBER, NOW, Till, account_of, open_till, query_of, send_all
 from tests.conftest import Holder
 from tests.local_stripe import at, control
 
@@ -101,12 +101,19 @@ def test_two_clicks_make_one_customer(till: Till, browser: Client, owner: Holder
 def test_two_sessions_make_one_subscription(till: Till, owner: Holder) -> None:
     till.checkout(owner.customer)
     till.checkout(owner.customer)
-    events = [e for e in till.events() if e["type"] == "checkout.session.completed"]
-    effects = [webhooks.checkout_completed(stripe_gateway.read_event(e)) for e in events]
-    for effect in effects:
-        effect()
-    account = account_of(owner.customer)
+    account = subscribed(till, owner)
     assert len(stripe_gateway.subscriptions_of(account.stripe_customer_id)) == 1
+
+
+def test_two_sessions_that_are_told_of_at_once_make_one_subscription(
+    till: Till, owner: Holder
+) -> None:
+    till.checkout(owner.customer)
+    customer = account_of(owner.customer).stripe_customer_id
+    subscribing.subscribe(customer, "cs_1", [], NOW)
+    with pytest.raises(stripe_gateway.StripeFault):  # he, too, has seen no subscription yet
+        subscribing.subscribe(customer, "cs_2", [], NOW)
+    assert len(stripe_gateway.subscriptions_of(customer)) == 1
 
 
 def test_a_session_that_is_told_of_late_does_not_subscribe_again(till: Till, owner: Holder) -> None:
@@ -197,6 +204,15 @@ def test_while_stripe_is_away_the_page_says_so(
     control(till.local, "POST", "failures", {"kind": "error", "times": 3})
     answer = browser.post("/dashboard/billing/card/", follow=True)
     assert "Stripe cannot be reached at the moment." in answer.content.decode()
+
+
+def test_a_customer_who_was_deleted_at_stripe_is_sent_to_support(
+    till: Till, browser: Client, owner: Holder
+) -> None:
+    account = subscribed(till, owner)
+    stripe_gateway.v1().customers.delete(account.stripe_customer_id)
+    answer = browser.post("/dashboard/billing/portal/", follow=True)
+    assert "Something is wrong with your account at Stripe." in answer.content.decode()
 
 
 @pytest.mark.parametrize("name", ["card", "portal"])

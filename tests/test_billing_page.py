@@ -1,7 +1,7 @@
 """What a customer sees of his plan and limits: on pages, and with `GET /v1/account`."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import jsonschema
@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.keys import Kind
+from billing import standing
 from billing.decision import next_month
 from billing.models import LONG_AGO, Account
 from billing.plans import FREE, PAYG, PLANS, SANDBOX, VOLUME
@@ -95,6 +96,33 @@ def test_the_limits_of_the_free_plan_and_what_comes_behind_them_are_told(
     assert "used up" not in page
     assert "is spent: it holds once you are on one with prices" in page
     assert "$50.00 left" not in page
+
+
+@pytest.mark.parametrize(
+    ("plan", "units", "limit", "day", "expected"),
+    [
+        ("payg", 5_000, 50_00, 11, 7_000_000),  # a third of November: 15,000 units
+        ("payg", 5_000, 4_00, 11, 4_000_000),  # never more than the limit
+        ("payg", 5_000, 1_00, 11, 2_000_000),  # nor less than it has cost already
+        ("payg", 300, 50_00, 11, 0),  # 900 units are free
+        ("free", 900, 50_00, 11, 0),
+        ("payg", 5_000, 50_00, 1, 2_000_000),  # at its first instant a month tells nothing
+    ],
+)
+def test_the_forecast_goes_on_as_the_month_went(
+    plan: str, units: int, limit: int, day: int, expected: int
+) -> None:
+    account = Account(
+        plan=plan, live_units=units, spend_limit_cents=limit, period=date(2026, 11, 1)
+    )
+    assert standing.forecast(account.state, datetime(2026, 11, day, tzinfo=UTC)) == expected
+
+
+def test_the_forecast_is_shown_to_who_pays(browser: Client, opened: Opened) -> None:
+    opened(plan="payg", live_units=2_000)
+    assert "if the month goes on like this" in text_of(browser)
+    opened(plan="free")
+    assert "if the month goes on like this" not in text_of(browser)
 
 
 def test_an_allowance_that_is_used_up_is_said(browser: Client, opened: Opened) -> None:

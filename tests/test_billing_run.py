@@ -18,6 +18,7 @@ from django.utils import timezone
 from accounts.keys import Kind
 from billing import rating, stripe_gateway
 from billing.meter_models import Closing, MeterClaim, MeterPush
+from billing.models import Account
 from billing.plans import PAYG
 from billing.proving import live_hours
 from sandbox.stripe.server import Exchange
@@ -151,3 +152,28 @@ def assert_settled(payer: Payer) -> None:
     assert invoice.status == "paid"
     assert invoice.total == rating.cents(rating.price(PAYG.tiers, sum(ledger.values())))
     assert Closing.objects.get(customer=payer.holder.customer).closed_at
+
+
+def test_a_part_that_stripe_fails_keeps_no_other_from_its_work(
+    shop: Shop, payers: list[Payer]
+) -> None:
+    payer = payers[0]
+    payer.calls(7)
+    shop.end_the_month()
+    shop.fail("error", path="/v1/events")
+    shop.fail("error", path="/v2/core/events")
+    call_command("bill")
+    assert payer.pushes() == [(END - 6 * HOUR, 1, 7)]
+    assert not stripe_gateway.list_invoices(payer.id)[0].auto_advance
+
+
+def test_stripe_is_not_asked_before_there_is_a_payer(
+    monkeypatch: pytest.MonkeyPatch, owner: Holder
+) -> None:
+    def asked() -> None:
+        raise AssertionError("Stripe was asked")
+
+    monkeypatch.setattr(stripe_gateway, "v1", asked)
+    monkeypatch.setattr(stripe_gateway, "v2", asked)
+    Account.objects.of(owner.customer)
+    call_command("bill")

@@ -18,7 +18,7 @@ from billing.closing import PATIENCE, close_drafts, hold
 from billing.meter_models import Closing, MeterClaim, MeterPush
 from billing.models import Account, UsageHour
 from billing.plans import Tier
-from billing.stripe_gateway import Invoice, StripeUnavailable
+from billing.stripe_gateway import Invoice, StripeRefused, StripeUnavailable
 from tests.conftest import Holder
 from tests.local_stripe import advance, client_of
 from tests.payers import END, EVENING, HOUR, PERIOD, Payer, Shop, open_shop, push_all
@@ -255,6 +255,30 @@ def test_one_that_was_finalised_by_a_process_that_died_is_noted_as_closed(
     assert Closing.objects.get().closed_at is None
     close(shop)
     assert Closing.objects.get().closed_at
+
+
+def test_a_draft_that_stripe_refuses_to_finalise_holds_up_no_other(
+    shop: Shop, payer: Payer, holder: Callable[..., Holder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = shop.payer(holder("stranger@example.com", Kind.LIVE))
+    shop.end_the_month()
+    refused = invoice_of(payer).id
+    finalize = stripe_gateway.finalize_invoice
+
+    def finalize_others(id: str) -> Invoice:
+        if id == refused:
+            raise StripeRefused("The customer has no address.")
+        return finalize(id)
+
+    monkeypatch.setattr(stripe_gateway, "finalize_invoice", finalize_others)
+    for _ in range(2):
+        close(shop)
+    assert invoice_of(payer).status == "draft"
+    assert invoice_of(other).status == "paid"
+    assert Closing.objects.get(invoice_id=refused).difference == (
+        "Stripe refuses: The customer has no address."
+    )
+    assert [told.to for told in mail.outbox] == [["operator@example.com"]]
 
 
 def test_a_stripe_that_is_away_ends_the_pass(shop: Shop, payer: Payer) -> None:

@@ -116,6 +116,15 @@ def test_a_key_is_dead_from_its_revocation_and_from_the_instant_of_its_expiry(
         assert "WWW-Authenticate" in verdict.refusal.headers
 
 
+def test_who_has_not_paid_is_refused_with_every_key_and_told_how_to_go_on() -> None:
+    for livemode in (True, False):
+        verdict = ask(account(status="payment_failed"), livemode=livemode)
+        assert (code(verdict), verdict.units, verdict.cost) == ("payment_failed", 0, 0)
+        assert verdict.refusal
+        assert verdict.refusal.type.status == 402
+        assert "billing page" in verdict.refusal.detail
+
+
 def test_a_suspended_account_is_refused_and_nothing_of_it_changes() -> None:
     suspended = account(status="suspended", live_units=1_000)
     for livemode in (True, False):

@@ -229,6 +229,23 @@ def test_who_was_killed_is_followed_by_another_who_is_left_in_peace(
     assert follower.renew()
 
 
+def test_who_lost_his_turn_pushes_no_further_hour(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer.uses(7)
+    payer.uses(5, EVENING + HOUR)
+    sent: list[int] = []
+
+    def send(customer: str, value: int, timestamp: int) -> None:
+        sent.append(value)
+        MeterClaim.objects.update(until=timezone.now())
+        assert MeterClaim.take(payer.holder.customer.pk)
+
+    monkeypatch.setattr(stripe_gateway, "send_meter_event", send)
+    push_due(START, GOING)
+    assert sent == [7]
+
+
 def test_some_customers_are_pushed_at_once_and_no_other_when_told_to_stop(
     shop: Shop, holder: Callable[..., Holder], monkeypatch: pytest.MonkeyPatch
 ) -> None:

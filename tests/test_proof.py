@@ -88,5 +88,10 @@ def test_an_invoice_of_other_units_or_another_amount_is_named() -> None:
     ]
 
 
+def test_a_copy_that_shows_another_amount_is_named() -> None:
+    assert evidence(shown_cents=23).differences() == []
+    assert evidence(shown_cents=22).differences() == ["invoice in_1: $0.23, on our pages $0.22"]
+
+
 def test_a_missing_invoice_is_a_difference() -> None:
     assert evidence(invoice=None, missing="no invoice").differences() == ["no invoice"]

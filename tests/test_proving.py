@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.keys import Kind
+from billing import invoices, stripe_gateway
 from billing.meter_models import MeterPush, Proof
-from billing.models import UsageHour
+from billing.models import Invoice, UsageHour
 from tests.conftest import Holder
 from tests.payers import (
     END,
@@ -143,6 +145,20 @@ def test_an_altered_invoice_is_named(shop: Shop, payer: Payer) -> None:
     told = differs()
     assert told.startswith(f"owner@example.com, {MONTH}: invoice in_")
     assert told.endswith("$0.26, by our prices $0.25")
+
+
+def test_an_altered_copy_of_an_invoice_is_named(shop: Shop, payer: Payer) -> None:
+    shop.end_the_month()
+    (draft,) = stripe_gateway.list_invoices(payer.id)
+    with transaction.atomic():
+        invoices.read(draft.id)()
+    close_the_month(shop)
+    assert prove()  # our copy does not know yet that it is final
+    with transaction.atomic():
+        invoices.read(draft.id)()
+    assert prove()
+    Invoice.objects.update(total=24)
+    assert differs().endswith("$0.25, on our pages $0.24")
 
 
 def test_an_invoice_with_another_line_is_named(shop: Shop, payer: Payer) -> None:

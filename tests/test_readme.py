@@ -9,9 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import HTTPRedirectHandler, build_opener
 
 import pytest
 
@@ -129,8 +133,41 @@ def test_the_first_call(laptop: Laptop) -> None:
         for used in (key, key_of_the_second_run):
             answer = json.loads(laptop.shell(CURL, KEY=used))
         assert answer["usage"]["period_units"] == 6, "the data of the first run is gone"
+        check_the_way_to_a_plan(laptop)
     finally:
         laptop.interrupt()
+
+
+def check_the_way_to_a_plan(laptop: Laptop) -> None:
+    """A card that is entered at the local Stripe comes back as a webhook, and changes the plan."""
+    customer = "customer = Customer.objects.with_email('you@example.com')"
+    given = (
+        f"from billing.subscribing import checkout_url; {customer}; print(checkout_url(customer))"
+    )
+    url = python_of(laptop, given).splitlines()[-1]
+    assert f"{url.partition('/checkout/')[0]}: no money moves" in laptop.output
+    body = urlencode({"do": "pm_card_visa"}).encode()
+    with pytest.raises(HTTPError, match="303"):
+        build_opener(StayHere).open(url, body, timeout=10)
+    deadline = time.monotonic() + 20
+    while "payg" not in python_of(laptop, f"{customer}; print(customer.account.plan)"):
+        assert time.monotonic() < deadline
+
+
+class StayHere(HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def python_of(laptop: Laptop, code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "manage.py", "shell", "-c", code],
+        cwd=laptop.folder,
+        env=laptop.environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
 def check_against_the_readme(answer: Any) -> None:

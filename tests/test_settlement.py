@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from accounts.keys import Kind
 from accounts.models import APIKey
 from billing import decision
 from billing.models import Account, UsageHour
-from mnistapi.problems import Problem
+from billing.plans import SANDBOX
+from mnistapi.problems import WRONG_SHAPE, Problem
 from model import serving
 from predictions import settlement
 from predictions.answers import answer
@@ -119,6 +121,24 @@ def test_every_outcome_of_the_books_says_how_the_rate_stands(
     assert first.headers["RateLimit"] == '"sandbox";r=399;t=1'
     assert second.headers["RateLimit"] == '"sandbox";r=398;t=1'
     assert second.headers["X-Other"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"status": Account.Status.SUSPENDED}, "account_suspended"),
+        ({"test_tat": datetime(2026, 11, 23, 13, tzinfo=UTC)}, "rate_limited"),
+        ({"test_units": SANDBOX.allowance}, "wrong_shape"),
+    ],
+)
+def test_a_call_that_is_refused_already_is_refused_first_for_its_account_and_its_rate(
+    fields: dict[str, Any], code: str, owner: Holder, release: str, clock: Clock
+) -> None:
+    Account.objects.create(customer=owner.customer, period=clock.now.date().replace(day=1))
+    Account.objects.update(**fields)
+    refusal = Problem(WRONG_SHAPE, "no image")
+    assert codes(settle([opened(owner, None, refusal=refusal)])) == [code]
+    assert Call.objects.get().problem == code
 
 
 # What fails in one call

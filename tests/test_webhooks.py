@@ -263,8 +263,29 @@ def test_what_was_never_delivered_is_found_by_the_poll(till: Till, owner: Holder
     assert StripeEvent.objects.count() == entered
 
 
+def test_one_event_that_is_refused_does_not_keep_the_others(
+    till: Till, owner: Holder, stranger: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control(till.local, "POST", "failures", {"kind": "webhooks_lost", "times": 1_000})
+    till.checkout(owner.customer)
+    till.checkout(stranger.customer)
+    subscribe, refused = webhooks.subscribing.subscribe, account_of(owner.customer)
+
+    def refuse(customer: str, *more: Any) -> None:
+        if customer == refused.stripe_customer_id:
+            raise stripe_gateway.StripeRefused("No.")
+        subscribe(customer, *more)
+
+    monkeypatch.setattr(webhooks.subscribing, "subscribe", refuse)
+    list(webhooks.receive_undelivered())
+    assert account_of(stranger.customer).plan == "payg"
+    monkeypatch.undo()
+    list(webhooks.receive_undelivered())
+    assert account_of(owner.customer).plan == "payg"
+
+
 def life(till: Till, owner: Holder) -> list[Callable[[], object]]:
-    """What happens to a customer, step by step: every kind of event that we ask for, but one."""
+    """What happens to a customer, from his first card to the end of his last month."""
     v1 = stripe_gateway.v1()
 
     def invoice() -> str:

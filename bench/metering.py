@@ -1,0 +1,98 @@
+"""What pushing usage costs: `python -m bench.metering --customers 10000`.
+
+Makes so many payers, each with units in the running hour, on a database and at a local Stripe of
+its own. Times one pass of the worker, which pushes all of them, and one that finds nothing to push.
+The local Stripe runs on the same machine and takes its share of it.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from sandbox import environment
+from sandbox.stripe.server import Exchange, LocalStripe
+from tests.serving import Server, drop_database, new_database
+
+PAYERS = """
+import os
+from django.utils import timezone
+from accounts.keys import Kind
+from accounts.models import APIKey, Customer, User
+from billing import stripe_gateway
+from billing.models import Account, UsageHour
+from billing.plans import PAYG
+stripe_gateway.create_meter()
+emails = [f"{number}@example.com" for number in range(int(os.environ["PAYERS"]))]
+users = User.objects.bulk_create(User(email=email, password="!") for email in emails)
+customers = Customer.objects.bulk_create(Customer(user=user) for user in users)
+keys = APIKey.objects.bulk_create(
+    APIKey(customer=one, kind=Kind.LIVE, digest=str(one.pk).encode(), pepper_version=1)
+    for one in customers
+)
+Account.objects.bulk_create(
+    Account(
+        customer=one,
+        plan=PAYG.name,
+        stripe_customer_id=stripe_gateway.create_customer(one.pk, one.user.email, f"c{one.pk}"),
+        stripe_subscription_id="sub_of_nobody",
+    )
+    for one in customers
+)
+hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+UsageHour.objects.bulk_create(
+    UsageHour(customer=key.customer, key=key, hour=hour, calls=7, units=7, errors=0)
+    for key in keys
+)
+"""
+PASSES = """
+import resource, threading, time
+from billing.meter import Pushing
+passes, stopped = Pushing(), threading.Event()
+for _ in range(2):
+    begin = time.monotonic()
+    passes.run(stopped)
+    print(time.monotonic() - begin)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--customers", type=int, default=10_000)
+    customers = options.parse_args().customers
+    environment.fill()
+    here = os.environ["DATABASE_URL"]
+    database = new_database(here)
+    pushes: list[Exchange] = []
+
+    def watch(exchange: Exchange) -> None:
+        if exchange.path == "/v1/billing/meter_events":
+            pushes.append(exchange)
+
+    stripe = LocalStripe(watch=watch).start()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            extra = {"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_API_BASE": stripe.url}
+            report(Server(database, Path(folder), extra), customers, pushes)
+    finally:
+        stripe.stop()
+        drop_database(here, database)
+
+
+def report(product: Server, customers: int, pushes: list[Exchange]) -> None:
+    product.manage("migrate", "--verbosity=0")
+    begin = time.monotonic()
+    product.manage("shell", "-v0", "-c", PAYERS, PAYERS=str(customers))
+    print(f"{customers:,} payers made in {time.monotonic() - begin:.0f} s")
+    first, second, peak = map(float, product.manage("shell", "-v0", "-c", PASSES).split())
+    counted = sum(push.status == 200 for push in pushes)
+    print(f"all pushed in {first / 60:.1f} min, {customers / first:.0f} a second")
+    print(f"{len(pushes):,} requests, {counted:,} of them accepted")
+    print(f"a pass that finds nothing to push: {second * 1000:.0f} ms")
+    print(f"peak memory of the worker: {peak / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
