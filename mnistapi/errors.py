@@ -1,7 +1,9 @@
 """What Django answers when no view does: problems to programs, pages to people."""
 
 import re
+import sys
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse
 from django.shortcuts import render
 
@@ -11,6 +13,7 @@ from mnistapi.problems import (
     NOT_FOUND,
     Problem,
     internal_error,
+    unavailable,
 )
 from mnistapi.request_ids import IdentifiedRequest as Request
 
@@ -30,7 +33,9 @@ def not_found(request: Request, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: Request) -> HttpResponse:
-    return answer(request, internal_error())
+    """Called where the exception is handled that a page has raised."""
+    is_unavailable = isinstance(sys.exc_info()[1], (OperationalError, InterfaceError))
+    return answer(request, unavailable() if is_unavailable else internal_error())
 
 
 def csrf_failure(request: Request, reason: str = "") -> HttpResponse:
@@ -42,7 +47,10 @@ def answer(request: Request, problem: Problem) -> HttpResponse:
     if is_for_a_program(request):
         return problem.response(request.id)
     context = {"problem": problem, "request_id": request.id}
-    return render(request, "error.html", context, status=problem.type.status)
+    response = render(request, "error.html", context, status=problem.type.status)
+    for name, value in problem.headers.items():
+        response[name] = value
+    return response
 
 
 def is_for_a_program(request: Request) -> bool:

@@ -325,6 +325,11 @@ def test_without_a_database_calls_and_probes_are_told_so(
     answer = server.post("/v1/predictions", RAW, key)
     assert (answer.status, answer.body["code"]) == (503, "unavailable")
     assert (answer.headers["Retry-After"], answer.body["billed"]) == ("1", False)
+    usage = server.get("/v1/usage", {"X-API-Key": key})
+    assert (usage.status, usage.body["code"]) == (503, "unavailable")
+    page = server.get("/dashboard/", {"Cookie": "sessionid=" + "a" * 32})
+    assert (page.status, page.headers["Retry-After"]) == (503, "1")
+    assert b"Temporarily unavailable" in page.raw
     assert server.get("/readyz").status == 503
     assert server.get("/livez").status == 200
     start_postgres(folder)
