@@ -5,13 +5,18 @@ batch that waits for its accounts, which another process holds, takes along what
 """
 
 import asyncio
+import os
 import queue
 import threading
 from collections.abc import Collection
 
+import structlog
+
 from predictions.settlement import OpenCall, Outcome, settle
 
 MAX_BATCH = 128
+
+log = structlog.get_logger()
 
 Waiting = tuple[OpenCall, "asyncio.Future[Outcome]"]
 
@@ -39,7 +44,16 @@ class Gathering:
             await asyncio.sleep(0.01)
 
     def work(self) -> None:
-        """The settling thread: one batch after the other."""
+        """The settling thread. Without it nothing would be answered here any more, so a fault that
+        ends it ends the process, and gunicorn starts another.
+        """
+        try:
+            self.settle_batches()
+        except Exception:
+            log.exception("settling_ended")
+            os._exit(1)
+
+    def settle_batches(self) -> None:
         batch = Batch(self.arrived)
         while batch.begin():
             outcomes = settle(batch.calls(), batch.latecomers)
