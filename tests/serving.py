@@ -100,6 +100,7 @@ class Server:
             "SECRET_KEY": "k" * 64,
             "API_KEY_PEPPER": "1:" + "p" * 64,
             "EMAIL_URL": f"filemail:///{self.mail}",
+            "STRIPE_SECRET_KEY": "sk_test_of_nobody",
             "WEB_CONCURRENCY": str(self.workers),
             **self.extra,
         }
