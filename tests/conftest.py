@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts.keys import Kind
@@ -67,6 +68,27 @@ def revoked(holder: Callable[..., Holder]) -> Holder:
     revoked = holder("owner@example.com")
     revoked.row.revoke()
     return revoked
+
+
+@pytest.fixture
+def admin(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator@example.com"))
+    return client
+
+
+@pytest.fixture
+def staff(db: None) -> Callable[..., Client]:
+    """A client of a member of staff who has these permissions and no other."""
+
+    def make(*permissions: str) -> Client:
+        user = User.objects.create_user("staff@example.com", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission
 from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
 from billing.forms import AccountForm
 from billing.models import Account, Notice
 from tests.conftest import Holder
@@ -25,27 +23,6 @@ PAGES = [ACCOUNTS, ACCOUNTS + "export/", NOTICES, NOTICES + "export/"]
 MONTH = timezone.now().date().replace(day=1)
 LAST_MONTH = (MONTH - timedelta(days=1)).replace(day=1)
 BLANK = [0] * 784
-
-
-@pytest.fixture
-def admin(db: None) -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("operator@example.com"))
-    return client
-
-
-@pytest.fixture
-def staff(db: None) -> Callable[..., Client]:
-    """A client of a member of staff who has these permissions and no other."""
-
-    def make(*permissions: str) -> Client:
-        user = User.objects.create_user("staff@example.com", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return make
 
 
 def have(holder: Holder, **fields: Any) -> Account:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -36,27 +35,6 @@ PAGES = [CALLS, CALLS + "export/", USAGE, USAGE + "export/", CHART, KEYS, CUSTOM
 
 TODAY = timezone.now().replace(hour=0, minute=0, second=1, microsecond=0)
 YESTERDAY = TODAY - timedelta(days=1)
-
-
-@pytest.fixture
-def admin(db: None) -> Client:
-    client = Client()
-    client.force_login(User.objects.create_superuser("operator@example.com"))
-    return client
-
-
-@pytest.fixture
-def staff(db: None) -> Callable[..., Client]:
-    """A client of a member of staff who has these permissions and no other."""
-
-    def make(*permissions: str) -> Client:
-        user = User.objects.create_user("staff@example.com", is_staff=True)
-        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return make
 
 
 _numbers = iter(range(1, 1_000_000))

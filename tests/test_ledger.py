@@ -1,5 +1,3 @@
-import threading
-from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -18,6 +16,7 @@ from billing.plans import FREE, PAYG
 from mnistapi.transactions import Transaction
 from tests.books import asked, enter, used
 from tests.conftest import Holder
+from tests.threads import in_a_thread
 
 NOON = datetime(2026, 11, 23, 12, 30, 15, tzinfo=UTC)
 HOUR = NOON.replace(minute=0, second=0)
@@ -173,22 +172,6 @@ def test_a_change_of_plan_keeps_what_a_charge_has_counted(holder: Any) -> None:
     account.change(plan=PAYG.name)
     assert (account.plan, account.live_units) == (PAYG.name, 7)
     assert Account.objects.get().live_units == 7
-
-
-def in_a_thread(work: Callable[[], object]) -> "Future[Any]":
-    """Run it on a connection of its own."""
-    future: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)
-        finally:
-            connection.close()
-
-    threading.Thread(target=run).start()
-    return future
 
 
 def still_waits(future: "Future[Any]") -> bool:

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from datetime import date, timedelta
 from pathlib import Path
 from smtplib import SMTPRecipientsRefused
@@ -20,7 +19,7 @@ from django.core import mail
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError
 from django.utils import timezone
 
 from accounts.keys import Kind
@@ -30,6 +29,7 @@ from billing.models import GIVEN_UP_AFTER, Account, Notice
 from billing.plans import PLANS
 from tests.conftest import Holder
 from tests.serving import ROOT, Server, drop_database, new_database
+from tests.threads import in_a_thread
 
 MONTH = timezone.now().date().replace(day=1)
 BLANK = [0] * 784
@@ -257,22 +257,6 @@ def test_an_email_that_is_not_noted_as_sent_is_sent_again(
     call_command("bill")
     assert sent(notice)
     assert len(mail.outbox) == 2
-
-
-def in_a_thread(work: Callable[[], object]) -> "Future[object]":
-    """Run it on a connection of its own."""
-    future: Future[object] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)
-        finally:
-            connection.close()
-
-    threading.Thread(target=run).start()
-    return future
 
 
 @pytest.mark.django_db(transaction=True)
