@@ -1,7 +1,7 @@
 """HTTP as uvicorn reads and writes it, with some things changed.
 
-An answer leaves in one write, not in one for its head and another for its body: at 64 connections
-that is a tenth of what a call costs. What a client sends besides bodies has an end, and so has the
+An answer leaves in one write, not in one for its head and another for its body, which spares a
+system call and a packet. What a client sends besides bodies has an end, and so has the
 time in which he may leave a request unfinished, or an answer unfetched. One that says it has sent
 all, while it still listens, is answered: also if its body ended early, so that it learns what
 became of it. And one that offers to speak another protocol is answered in this one, its body read.

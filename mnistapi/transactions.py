@@ -22,8 +22,7 @@ def make_durable() -> None:
 class Transaction:
     """One transaction on this thread's connection; within another one it is a savepoint of that.
 
-    `django.db.transaction.atomic` does the same in four round trips, which is half of the time
-    that a call spends on its way to the database.
+    `django.db.transaction.atomic` takes four for the same, each of its own system calls.
 
     Its locks are let go when it is committed in memory, so that whoever waits for the same row need
     not wait for the disk too; `commit` returns only when it is on the disk. Nobody can see what a
