@@ -1,15 +1,23 @@
-"""The release that answers: found by name, loaded once a process, warm before it is current.
+"""The releases that answer: found by name, loaded after the fork, warm before they are asked.
 
-A process calls `load` once, after it was forked, and `current` ever after.
+A process loads them with `load` or `follow`, and asks `current` and `named` ever after. All that
+are in the folder of releases are loaded, not only the current one: a call may ask for any of them,
+and none has to wait for that. They are small.
 """
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-RELEASES = Path(__file__).parent / "releases"
+from model.serving_file import NAME, Choice, Shadow
+
+RELEASES = Path(os.environ.get("MODEL_RELEASES") or Path(__file__).parent / "releases").resolve()
 RUNTIMES = ("tensorflow", "litert")
 
 
@@ -33,20 +41,65 @@ class Release(Protocol):
     def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities [n, 10] of float32 images [n, 28, 28, 1] in 0..1, paper = 0 and ink = 1.
 
+        A row sums to 1 or, from a network that knows what it does not know, to the probability
+        that the image is one of what the columns stand for.
+
         Raises ValueError for another shape or type; the range is for the caller to see to.
         """
 
 
-_current: Release | None = None
+@dataclass(frozen=True)
+class Loaded:
+    """The releases of a process at one moment; it is replaced as a whole."""
+
+    runtime: str
+    current: Release
+    by_folder: Mapping[Path, Release]
+    unusable: Mapping[str, str]  # why, by name
+    shadow: Shadow | None
+
+    @cached_property
+    def by_name(self) -> dict[str, Release]:
+        return {release.name: release for release in self.by_folder.values()}
 
 
-def load(release: str, runtime: str = "tensorflow") -> None:
-    """Restore a release and make it the current one; calls under way finish with the one they have.
+_loaded: Loaded | None = None
 
-    Raises ReleaseNotFound or ReleaseUnusable, and then leaves the current one in place.
+
+def load(release: str, runtime: str = "tensorflow", shadow: Shadow | None = None) -> None:
+    """Make a release, by name or folder, the current one, and have those beside it by name.
+
+    What was loaded before is kept, but for what is in no folder any more: a release does not
+    change under its name. Calls under way finish with what they have.
+
+    Raises ReleaseNotFound or ReleaseUnusable, and then leaves all as it was.
     """
-    global _current
-    _current = restored(release, runtime)
+    global _loaded
+    folder = release_folder(release)
+    before = _loaded.by_folder if _loaded and _loaded.runtime == runtime else {}
+    current = before.get(folder) or restored(str(folder), runtime)
+    by_folder, unusable = beside({**before, folder: current}, runtime)
+    _loaded = Loaded(runtime, current, by_folder | {folder: current}, unusable, shadow)
+
+
+def follow(choice: Choice, runtime: str) -> None:
+    """`load` what serving.json says, which names releases under RELEASES only."""
+    if choice.current not in folders():
+        raise ReleaseNotFound(f"{choice.current!r} is none of: {listed(folders())}")
+    load(choice.current, runtime, choice.shadow)
+
+
+def beside(
+    before: Mapping[Path, Release], runtime: str
+) -> tuple[dict[Path, Release], dict[str, str]]:
+    """All releases under RELEASES, loaded unless they were before, and why some cannot be."""
+    by_folder, unusable = dict[Path, Release](), dict[str, str]()
+    for name, folder in folders().items():
+        try:
+            by_folder[folder] = before.get(folder) or restored(str(folder), runtime)
+        except Exception as error:  # one that nobody asked for must not keep the others away
+            unusable[name] = str(error)
+    return by_folder, unusable
 
 
 def restored(release: str, runtime: str) -> Release:
@@ -63,25 +116,50 @@ def restored(release: str, runtime: str) -> Release:
     raise ValueError(f"{runtime!r} is no runtime; there are {', '.join(RUNTIMES)}")
 
 
-def current() -> Release:
-    """The release loaded last; raises NotLoaded before the first `load` of this process."""
-    if _current is None:
+def loaded() -> Loaded:
+    """What is loaded now; raises NotLoaded before the first `load` of this process."""
+    if _loaded is None:
         raise NotLoaded("no release is loaded: call model.serving.load first")
-    return _current
+    return _loaded
+
+
+def current() -> Release:
+    """The release that answers whoever asks for none; raises NotLoaded."""
+    return loaded().current
+
+
+def named(name: str) -> Release:
+    """The release that a caller asks for. It is looked for among those loaded, and nowhere else.
+
+    Raises ReleaseNotFound or NotLoaded.
+    """
+    releases = loaded().by_name
+    if name not in releases:
+        raise ReleaseNotFound(f"There is no release {name[:40]!r}; there are: {listed(releases)}.")
+    return releases[name]
 
 
 def release_folder(release: str) -> Path:
-    """The folder of a release: its name under model/releases, or the path of a folder.
+    """The folder of a release: its name under RELEASES, or the path of a folder.
 
     Raises ReleaseNotFound. Any folder will do: pass what an operator wrote, not what a caller sent.
     """
-    named = {folder.name: folder for folder in RELEASES.glob("*/")}
-    if release in named:
-        return named[release]
+    known = folders()
+    if release in known:
+        return known[release]
     if release and Path(release).is_dir():
         return Path(release).resolve()
-    known = ", ".join(sorted(named)) or "none"
-    raise ReleaseNotFound(f"{release!r} is no release (there is: {known}) and no folder")
+    raise ReleaseNotFound(f"{release!r} is no release (there is: {listed(known)}) and no folder")
+
+
+def folders() -> dict[str, Path]:
+    """The releases under RELEASES, by name; one that is being copied has a name that is none."""
+    found = sorted(folder for folder in RELEASES.glob("*/") if NAME.fullmatch(folder.name))
+    return {folder.name: folder for folder in found}
+
+
+def listed(names: Mapping[str, object]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def check_images(images: NDArray[np.float32]) -> None:

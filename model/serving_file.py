@@ -43,6 +43,15 @@ def read(releases: Path) -> Choice:
         raise ServingFileUnusable(f"{FILE_NAME}: {error or type(error).__name__}") from error
 
 
+def version(releases: Path) -> tuple[int, int, int] | None:
+    """Something that changes with the file, and is quickly had; None if there is none."""
+    try:
+        stat = (releases / FILE_NAME).stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
 def write(releases: Path, choice: Choice) -> None:
     """Replace the file as a whole: whoever reads it meanwhile has the old one or the new one."""
     content: dict[str, Any] = {"current": choice.current}

@@ -3,6 +3,7 @@
 import orjson
 
 from billing import rating, standing
+from model import labels
 from predictions.settlement import Receipt
 
 
@@ -18,12 +19,20 @@ def answer(receipt: Receipt) -> bytes:
 
 
 def predictions(receipt: Receipt) -> list[dict[str, object]]:
-    probabilities = receipt.prediction.probabilities
-    digits = probabilities.argmax(axis=1).tolist()
+    """Of each image the label or why there is none, and how likely the most likely one is."""
+    prediction = receipt.prediction
     return [
-        {"digit": digit, "confidence": row[digit], "probabilities": row}
-        for digit, row in zip(digits, probabilities, strict=True)
+        {**label(best, reason), "confidence": row[best], "probabilities": row}
+        for best, reason, row in zip(
+            prediction.best, prediction.reasons, prediction.probabilities, strict=True
+        )
     ]
+
+
+def label(best: int, reason: str | None) -> dict[str, object]:
+    if reason is None:
+        return {labels.FIELD: labels.LABELS[best]}
+    return {labels.FIELD: None, "reason": reason}
 
 
 def usage(receipt: Receipt) -> dict[str, object]:

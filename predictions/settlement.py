@@ -19,9 +19,15 @@ from django.db.transaction import atomic
 from accounts.models import APIKey
 from billing import ledger
 from billing.decision import Charge, Verdict
-from mnistapi.problems import Problem, internal_error, outcome_unknown, problem_from
+from mnistapi.problems import (
+    UNKNOWN_RELEASE,
+    Problem,
+    internal_error,
+    outcome_unknown,
+    problem_from,
+)
 from mnistapi.transactions import Statement, Transaction, make_durable
-from model import serving
+from model import labels, serving
 from predictions import idempotency
 from predictions.idempotency import Identity, Retry, Stored
 from predictions.images import Images
@@ -37,10 +43,15 @@ LOG = "SELECT predictions_log(%s)"
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Probabilities [n, 10] of the images of a call, and the release that gave them."""
+    """Probabilities [n, 10] of the images of a call, and the release that gave them.
+
+    Of each image, `best` is the column of the most likely label, and `reasons` why it has none.
+    """
 
     release: str
     probabilities: npt.NDArray[np.float32]
+    best: Sequence[int]
+    reasons: Sequence[str | None]
 
 
 @dataclass(slots=True)
@@ -119,7 +130,7 @@ def settle(calls: list[OpenCall], latecomers: Latecomers = nobody) -> list[Outco
 
 
 def predict(calls: Sequence[OpenCall]) -> None:
-    """One prediction for the images of all calls that have none yet.
+    """One prediction by each release for the images of all calls to it that have none yet.
 
     If it fails, each is tried alone, and refused if that fails as well.
     """
@@ -127,23 +138,45 @@ def predict(calls: Sequence[OpenCall]) -> None:
     if not waiting:
         return
     try:
-        assign_predictions(waiting)
+        for release, some in by_release(waiting).items():
+            assign_predictions(release, some)
     except Exception:
         log.exception("prediction_failed")
         if len(waiting) == 1:
-            waiting[0].refusal, waiting[0].images = internal_error(), None
+            refuse(waiting[0], internal_error())
             return
         for call in waiting:
             predict([call])
 
 
-def assign_predictions(calls: Sequence[OpenCall]) -> None:
-    images = [call.images for call in calls if call.images is not None]
-    release = serving.current()
-    probabilities = release.predict(np.concatenate(images) if len(images) > 1 else images[0])
+def by_release(calls: Sequence[OpenCall]) -> dict[serving.Release, list[OpenCall]]:
+    """The calls by who is to answer them; one that asks for a release that is not is refused."""
+    current = serving.current()
+    chosen: dict[serving.Release, list[OpenCall]] = {}
+    for call in calls:
+        try:
+            release = current if call.release is None else serving.named(call.release)
+        except serving.ReleaseNotFound as error:
+            refuse(call, Problem(UNKNOWN_RELEASE, str(error)))
+        else:
+            chosen.setdefault(release, []).append(call)
+    return chosen
+
+
+def refuse(call: OpenCall, problem: Problem) -> None:
+    call.refusal, call.images = problem, None
+
+
+def assign_predictions(release: serving.Release, calls: Sequence[OpenCall]) -> None:
+    each = [call.images for call in calls if call.images is not None]
+    images = np.concatenate(each) if len(each) > 1 else each[0]
+    probabilities = release.predict(images)
+    best = probabilities.argmax(axis=1).tolist()
+    reasons = labels.reasons(images, probabilities)
     begin = 0
-    for call, some in zip(calls, images, strict=True):
-        call.prediction = Prediction(release.name, probabilities[begin : begin + len(some)])
+    for call, some in zip(calls, each, strict=True):
+        own = slice(begin, begin + len(some))
+        call.prediction = Prediction(release.name, probabilities[own], best[own], reasons[own])
         begin += len(some)
 
 
