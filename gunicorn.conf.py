@@ -6,6 +6,7 @@ The application is imported in each worker, after the fork (mnistapi/wsgi.py say
 import os
 
 from mnistapi.logs import LOGGING
+from model import last_good  # noqa: F401  # its memory is shared by the workers forked from here
 
 wsgi_app = "mnistapi.asgi"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from mnistapi import releases
 from model import serving
 
 
@@ -27,10 +28,17 @@ class Health:
 
 
 def readiness() -> JsonResponse:
-    """200 if a call would be answered; 503 that names what is missing."""
-    checks = {"database": database_is_reached(), "model": model_is_warm()}
+    """200 if a call would be answered; 503 that names what is missing.
+
+    It names the release that answers and, if there is one, that which should but cannot be loaded.
+    """
+    release = current_release()
+    checks = {"database": database_is_reached(), "model": bool(release)}
     ready = all(checks.values())
-    return JsonResponse({"ready": ready, **checks}, status=200 if ready else 503)
+    body = {"ready": ready, **checks, "release": release}
+    if failed := releases.failed():
+        body["release_failed"] = failed
+    return JsonResponse(body, status=200 if ready else 503)
 
 
 def database_is_reached() -> bool:
@@ -43,9 +51,8 @@ def database_is_reached() -> bool:
     return True
 
 
-def model_is_warm() -> bool:
+def current_release() -> str | None:
     try:
-        serving.current()
+        return serving.current().name
     except serving.NotLoaded:
-        return False
-    return True
+        return None

@@ -53,7 +53,7 @@ SECRET_KEY = env.str("SECRET_KEY")
 API_KEY_PEPPERS = Peppers.parse(env.str("API_KEY_PEPPER"))
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 PUBLIC_URL = env.str("PUBLIC_URL").rstrip("/")
-MODEL_RELEASE = env.str("MODEL_RELEASE", default="softmax-1")
+MODEL_RELEASE = env.str("MODEL_RELEASE", default="")
 MODEL_RUNTIME = env.str("MODEL_RUNTIME", default="tensorflow")
 CALL_RETENTION_MONTHS = env.int("CALL_RETENTION_MONTHS", default=13)
 

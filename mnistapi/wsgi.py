@@ -1,6 +1,6 @@
 """The web process: gunicorn imports this in each worker, after the fork.
 
-The model is restored here, so that a worker takes calls only with a warm one: what TensorFlow
+The releases are restored here, so that a worker takes calls only with warm ones: what TensorFlow
 restores before a fork never answers behind it.
 """
 
@@ -8,10 +8,9 @@ import os
 from typing import Any
 
 import django
-from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 
-from model import serving
+from mnistapi import releases
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnistapi.settings")
 
@@ -31,4 +30,4 @@ class Application(WSGIHandler):
 
 django.setup(set_prefix=False)
 application = Application()
-serving.load(settings.MODEL_RELEASE, settings.MODEL_RUNTIME)
+releases.begin()

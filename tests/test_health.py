@@ -16,7 +16,7 @@ def test_with_database_and_model_it_is_ready(release: str, db: None, client: Cli
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()) == (
         200,
-        {"ready": True, "database": True, "model": True},
+        {"ready": True, "database": True, "model": True, "release": release},
     )
 
 
@@ -27,6 +27,7 @@ def test_without_a_model_it_is_not_ready(db: None, client: Client, monkeypatch: 
     monkeypatch.setattr(serving, "current", cold)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["model"]) == (503, False)
+    assert answer.json()["release"] is None
 
 
 def test_without_a_database_it_is_not_ready(

@@ -22,7 +22,7 @@ ALLOWED = {
 TIES = {
     "mnistapi/urls.py": {"accounts", "billing", "predictions"},
     "mnistapi/settings.py": {"accounts", "sandbox"},
-    "mnistapi/wsgi.py": {"model"},
+    "mnistapi/releases.py": {"model"},
     "mnistapi/asgi.py": {"predictions"},
     "mnistapi/health.py": {"model"},
 }
