@@ -88,6 +88,7 @@ PIXEL_OUT_OF_RANGE = ProblemType("pixel_out_of_range", 422, "Pixel out of range"
 TOO_MANY_IMAGES = ProblemType("too_many_images", 422, "Too many images")
 UNKNOWN_FIELD = ProblemType("unknown_field", 422, "Unknown field")
 INVALID_INK = ProblemType("invalid_ink", 422, "Invalid ink")
+INVALID_RELEASE = ProblemType("invalid_release", 422, "Invalid release")
 UNKNOWN_RELEASE = ProblemType("unknown_release", 422, "Unknown release")
 INVALID_PERIOD = ProblemType("invalid_period", 422, "Invalid period")
 INVALID_IDEMPOTENCY_KEY = ProblemType("invalid_idempotency_key", 422, "Invalid idempotency key")

@@ -59,7 +59,8 @@ class Endpoint:
         return length
 
     def fill(self, call: OpenCall, head: Head, body: bytes) -> None:
-        """Give the call the images of its body or, as it is logged all the same, why it has none.
+        """Give the call what its body asks for or, as it is logged all the same, why it
+        has no images.
 
         `head` is one that `length_of` took.
         """
@@ -70,7 +71,7 @@ class Endpoint:
                 call.retry = idempotency.retry(
                     head.idempotency_key, self.path, head.media_type, body
                 )
-            call.images = self.forms[head.media_type].decode(body)
+            call.images, call.release = self.forms[head.media_type].decode(body)
         except Exception as error:
             call.refusal = problem_from(error)
 

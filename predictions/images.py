@@ -16,6 +16,7 @@ import orjson
 from billing.plans import PLANS
 from mnistapi.problems import (
     INVALID_INK,
+    INVALID_RELEASE,
     MALFORMED_JSON,
     MALFORMED_NPY,
     NOT_A_NUMBER,
@@ -38,6 +39,7 @@ MAX_IMAGES = max(plan.max_images for plan in PLANS.values())
 
 IMAGE_FIELDS = {"image", "images"}
 INKS = {"dark", "light"}
+MAX_RELEASE_LENGTH = 100  # of a name, as the log keeps it
 
 # The 108 pixels around the edge, by their place in a flat image.
 FRAME = np.flatnonzero(np.pad(np.zeros((SIDE - 2, SIDE - 2)), 1, constant_values=1))
@@ -47,35 +49,50 @@ UNIT, BYTES = np.minimum(np.arange(256), 1), np.arange(256) / WHITE
 TABLES = np.array([UNIT, 1 - UNIT, BYTES, 1 - BYTES], np.float32)
 
 
+class Sent(NamedTuple):
+    """What a body asks for: its images, and the release that is to answer if it names one."""
+
+    images: Images
+    release: str | None = None
+
+
 class Form(NamedTuple):
     """A form in which images are sent: `decode` reads a body of at most `max_body` bytes."""
 
     max_body: int
-    decode: Callable[[bytes], Images]
+    decode: Callable[[bytes], Sent]
 
 
-def decode_json(body: bytes) -> Images:
+class Options(NamedTuple):
+    """What may be said beside the images."""
+
+    ink: str | None = None
+    release: str | None = None
+
+
+def decode_json(body: bytes) -> Sent:
     """One image or several as JSON numbers.
 
     The body is 784 numbers, 28 x 28 of them, or a list of either; or an object that has such a
-    thing as `image` or `images`, and maybe `ink`.
+    thing as `image` or `images`, and maybe `ink` and `release`.
     """
-    images, ink = images_and_ink(parse(body))
-    return normalise(pixels_of(images, may_hold_booleans(body)), ink)
+    images, options = images_and_options(parse(body))
+    pixels = pixels_of(images, may_hold_booleans(body))
+    return Sent(normalise(pixels, options.ink), options.release)
 
 
-def decode_npy(body: bytes) -> Images:
+def decode_npy(body: bytes) -> Sent:
     """Images as numpy saves them: n x 28 x 28 or n x 784, or one of them, uint8 or floats."""
-    return normalise(finite_in_range(saved_array(body)), None)
+    return Sent(normalise(finite_in_range(saved_array(body)), None))
 
 
-def decode_blog(body: bytes) -> Images:
+def decode_blog(body: bytes) -> Sent:
     """`POST /`: the contract of the blog post, 784 numbers in 0..255, `(255 - x) / 255`."""
     value = parse(body)
     if not isinstance(value, list) or len(value) != PIXELS:
         wrong_shape("The body must be an array of 784 numbers.")
     pixels = pixels_of([value], may_hold_booleans(body))
-    return shaped((WHITE - pixels.astype(np.float32)) / np.float32(WHITE))
+    return Sent(shaped((WHITE - pixels.astype(np.float32)) / np.float32(WHITE)))
 
 
 # What is parsed from JSON takes up to thirty times its size; 2 MiB are 100 images of 784 numbers
@@ -98,14 +115,12 @@ def may_hold_booleans(body: bytes) -> bool:
     return b"e" in body and (b"true" in body or b"false" in body)  # a letter is found quickly
 
 
-def images_and_ink(value: Any) -> tuple[list[Any], str | None]:
+def images_and_options(value: Any) -> tuple[list[Any], Options]:
     if not isinstance(value, dict):
-        return images_of(value), None
-    if unknown := value.keys() - IMAGE_FIELDS - {"ink"}:
+        return images_of(value), Options()
+    if unknown := value.keys() - IMAGE_FIELDS - set(Options._fields):
         raise Problem(UNKNOWN_FIELD, f"There is no field {min(unknown)[:40]!r}.")
-    ink = value.get("ink")
-    if ink is not None and (not isinstance(ink, str) or ink not in INKS):
-        raise Problem(INVALID_INK, '"ink" is "dark" (on light paper) or "light" (on dark).')
+    options = Options(ink_of(value.get("ink")), release_of(value.get("release")))
     given = value.keys() & IMAGE_FIELDS
     if len(given) != 1:
         wrong_shape('Give either "image" or "images".')
@@ -113,7 +128,21 @@ def images_and_ink(value: Any) -> tuple[list[Any], str | None]:
     images = images_of(value[field])
     if field == "image" and len(images) != 1:
         wrong_shape('"image" is one image; several are "images".')
-    return images, ink
+    return images, options
+
+
+def ink_of(value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or value not in INKS):
+        raise Problem(INVALID_INK, '"ink" is "dark" (on light paper) or "light" (on dark).')
+    return value
+
+
+def release_of(value: Any) -> str | None:
+    if value is not None and not (isinstance(value, str) and 0 < len(value) <= MAX_RELEASE_LENGTH):
+        raise Problem(
+            INVALID_RELEASE, f'"release" is a name of at most {MAX_RELEASE_LENGTH} characters.'
+        )
+    return value
 
 
 def images_of(value: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from billing.rating import CURRENCY
 from mnistapi.openapi import closed, problem_responses
 from predictions.idempotency import MAX_LENGTH
-from predictions.images import INKS, MAX_IMAGES, PIXELS, SIDE
+from predictions.images import INKS, MAX_IMAGES, MAX_RELEASE_LENGTH, PIXELS, SIDE
 
 # Those that the books have seen say where the rate limit stands.
 COUNTED = (400, 402, 403, 411, 413, 415, 422, 429, 500)
@@ -73,13 +73,20 @@ INK = {
     "description": "Without it, each image is looked at: where most of its frame is light, "
     "the ink is dark.",
 }
+RELEASE = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_RELEASE_LENGTH,
+    "description": "The name of the release that is to answer; without it, the current one.",
+}
 PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
 PROBABILITIES = {"type": "array", "items": PROBABILITY, "minItems": 10, "maxItems": 10}
 
 
 def sent(field: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """An object with the images in that field, and maybe their ink."""
-    return closed(**{field: schema}) | {"properties": {field: schema, "ink": INK}}
+    """An object with the images in that field, and maybe their ink and who is to answer."""
+    options = {"ink": INK, "release": RELEASE}
+    return closed(**{field: schema}) | {"properties": {field: schema, **options}}
 
 
 BODY = {

@@ -58,7 +58,8 @@ class Prediction:
 class OpenCall:
     """A call that is authenticated and not settled: with images, or with what refuses it.
 
-    `began` is in seconds of `time.perf_counter`; `write` makes the bytes of the answer.
+    `began` is in seconds of `time.perf_counter`; `write` makes the bytes of the answer; `release`
+    is the release asked for by name, None for the current one.
     """
 
     id: UUID
@@ -66,6 +67,7 @@ class OpenCall:
     began: float
     write: Callable[["Receipt"], bytes]
     images: Images | None = None
+    release: str | None = None
     prediction: Prediction | None = None
     refusal: Problem | None = None
     retry: Retry | None = None

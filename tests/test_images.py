@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from mnistapi.problems import Problem
-from predictions.images import MAX_IMAGES, PIXELS, SIDE, decode_blog, decode_json, decode_npy
+from predictions.endpoints import PREDICTIONS, Head
+from predictions.images import (
+    MAX_IMAGES,
+    MAX_RELEASE_LENGTH,
+    PIXELS,
+    SIDE,
+    Images,
+    decode_blog,
+    decode_json,
+    decode_npy,
+)
+from tests.calls import opened
+from tests.conftest import Holder
 
 RNG = np.random.default_rng(7)
 # A digit as MNIST has them: grey ink in the middle, a frame of paper around it.
@@ -33,6 +45,18 @@ def code(raw: bytes, read: object = decode_json) -> str:
     return caught.value.type.code
 
 
+def from_json(raw: bytes) -> Images:
+    return decode_json(raw).images
+
+
+def from_npy(raw: bytes) -> Images:
+    return decode_npy(raw).images
+
+
+def from_blog(raw: bytes) -> Images:
+    return decode_blog(raw).images
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -51,7 +75,7 @@ def code(raw: bytes, read: object = decode_json) -> str:
     ],
 )
 def test_every_form_of_an_image_gives_the_same_array(value: object) -> None:
-    images = decode_json(body(value))
+    images = from_json(body(value))
     assert images.dtype == np.float32
     assert images.shape == (1, SIDE, SIDE, 1)
     np.testing.assert_allclose(images[0, :, :, 0], INKED / 255, atol=1e-7)
@@ -60,39 +84,48 @@ def test_every_form_of_an_image_gives_the_same_array(value: object) -> None:
 def test_a_hundred_images_keep_their_order() -> None:
     many = RNG.integers(0, 256, (100, SIDE, SIDE))
     many[:, [0, -1], :] = many[:, :, [0, -1]] = 0
-    images = decode_json(body(many.tolist()))
+    images = from_json(body(many.tolist()))
     np.testing.assert_allclose(images[..., 0], many / 255, atol=1e-7)
 
 
 def test_flat_and_square_images_may_be_mixed() -> None:
-    assert len(decode_json(body([flat(INKED), INKED.tolist()]))) == 2
+    assert len(from_json(body([flat(INKED), INKED.tolist()]))) == 2
 
 
 def test_twenty_eight_images_are_not_taken_for_one() -> None:
-    assert len(decode_json(body([flat(INKED)] * SIDE))) == SIDE
-    assert len(decode_json(body([INKED.tolist()] * SIDE))) == SIDE
+    assert len(from_json(body([flat(INKED)] * SIDE))) == SIDE
+    assert len(from_json(body([INKED.tolist()] * SIDE))) == SIDE
 
 
 def test_an_image_does_not_depend_on_its_neighbours() -> None:
     bright, faint = flat(INKED), (INKED / 255).tolist()
-    together = decode_json(body([bright, faint, flat(255 - INKED)]))
+    together = from_json(body([bright, faint, flat(255 - INKED)]))
     np.testing.assert_allclose(together[0], together[1], atol=1e-7)
     np.testing.assert_allclose(together[0], together[2], atol=1e-7)
 
 
 def test_what_is_said_of_the_ink_is_believed() -> None:
-    dark = decode_json(body({"image": INKED.tolist(), "ink": "dark"}))
+    dark = from_json(body({"image": INKED.tolist(), "ink": "dark"}))
     np.testing.assert_allclose(dark[0, :, :, 0], 1 - INKED / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize("release", ["softmax-1", "x" * MAX_RELEASE_LENGTH, None])
+def test_a_release_that_is_named_goes_with_the_call(release: str | None, owner: Holder) -> None:
+    raw = body({"images": [flat(INKED)], "ink": "light", "release": release})
+    head = Head("application/json", str(len(raw)), "", None)
+    call = opened(owner, None)
+    PREDICTIONS.fill(call, head, raw)
+    assert (call.release, call.refusal) == (release, None)
 
 
 def test_a_rounding_above_one_does_not_make_an_image_of_bytes() -> None:
     image = INKED / INKED.max()
     rounded = np.where(image == 1, 1.0000001, image)
-    np.testing.assert_allclose(decode_json(body(rounded.tolist()))[0, :, :, 0], image, atol=1e-6)
+    np.testing.assert_allclose(from_json(body(rounded.tolist()))[0, :, :, 0], image, atol=1e-6)
 
 
 def test_a_blank_page_is_paper_whatever_its_colour() -> None:
-    assert not decode_json(body([[0] * PIXELS, [255] * PIXELS, [1] * PIXELS])).any()
+    assert not from_json(body([[0] * PIXELS, [255] * PIXELS, [1] * PIXELS])).any()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +162,11 @@ def test_a_blank_page_is_paper_whatever_its_colour() -> None:
         (body({"image": [0] * PIXELS, "images": [0] * PIXELS}), "wrong_shape"),
         (body({"ink": "dark"}), "wrong_shape"),
         (body({"images": {}}), "wrong_shape"),
-        (body({"image": [0] * PIXELS, "release": "x"}), "unknown_field"),
+        (body({"image": [0] * PIXELS, "relese": "x"}), "unknown_field"),
+        (body({"image": [0] * PIXELS, "release": ""}), "invalid_release"),
+        (body({"image": [0] * PIXELS, "release": "x" * 101}), "invalid_release"),
+        (body({"image": [0] * PIXELS, "release": 1}), "invalid_release"),
+        (body({"image": [0] * PIXELS, "release": ["softmax-1"]}), "invalid_release"),
         (body({"image": [0] * PIXELS, "ink": "blue"}), "invalid_ink"),
         (body({"image": [0] * PIXELS, "ink": ["dark"]}), "invalid_ink"),
         (body({"image": [0] * PIXELS, "ink": 1}), "invalid_ink"),
@@ -193,7 +230,7 @@ def test_no_bytes_break_the_decoder(raw: bytes) -> None:
 
 @given(st.binary(min_size=PIXELS, max_size=PIXELS))
 def test_every_image_comes_out_between_paper_and_ink(pixels: bytes) -> None:
-    images = decode_json(body(list(pixels)))
+    images = from_json(body(list(pixels)))
     assert images.min() >= 0
     assert images.max() <= 1
 
@@ -201,7 +238,7 @@ def test_every_image_comes_out_between_paper_and_ink(pixels: bytes) -> None:
 def test_the_blog_s_arithmetic_and_nothing_else_is_done_to_its_input() -> None:
     pixels = RNG.integers(0, 256, PIXELS)
     expected = ((255 - pixels) / 255.0).reshape(1, SIDE, SIDE, 1)
-    np.testing.assert_array_equal(decode_blog(body(pixels.tolist())), expected.astype(np.float32))
+    np.testing.assert_array_equal(from_blog(body(pixels.tolist())), expected.astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -258,10 +295,10 @@ BYTES = INKED.astype(np.uint8)
     ids=str,
 )
 def test_every_array_of_numpy_gives_what_json_gives(array: np.ndarray) -> None:
-    images = decode_npy(saved(array))
+    images = from_npy(saved(array))
     assert images.dtype == np.float32
     assert images.shape == (1, SIDE, SIDE, 1)
-    np.testing.assert_allclose(images, decode_json(body(INKED.tolist())), atol=1e-6)
+    np.testing.assert_allclose(images, from_json(body(INKED.tolist())), atol=1e-6)
 
 
 @given(
@@ -275,12 +312,12 @@ def test_every_array_of_numpy_gives_what_json_gives(array: np.ndarray) -> None:
 )
 def test_arrays_and_json_are_decoded_alike(array: np.ndarray, in_columns: bool) -> None:
     raw = saved(np.asfortranarray(array) if in_columns else array)
-    np.testing.assert_array_equal(decode_npy(raw), decode_json(body(array.tolist())))
+    np.testing.assert_array_equal(from_npy(raw), from_json(body(array.tolist())))
 
 
 def test_as_many_images_as_any_plan_allows_are_taken() -> None:
-    assert len(decode_npy(saved(np.zeros((MAX_IMAGES, PIXELS), np.uint8)))) == MAX_IMAGES
-    assert len(decode_npy(saved(BYTES.reshape(1, PIXELS), version=(2, 0)))) == 1
+    assert len(from_npy(saved(np.zeros((MAX_IMAGES, PIXELS), np.uint8)))) == MAX_IMAGES
+    assert len(from_npy(saved(BYTES.reshape(1, PIXELS), version=(2, 0)))) == 1
 
 
 def with_pixel(value: float, pixel: int = 783) -> np.ndarray:
