@@ -7,6 +7,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from billing.rating import CURRENCY
 from mnistapi.openapi import closed, problem_responses
+from model import labels
 from predictions.idempotency import MAX_LENGTH
 from predictions.images import INKS, MAX_IMAGES, MAX_RELEASE_LENGTH, PIXELS, SIDE
 
@@ -80,7 +81,8 @@ RELEASE = {
     "description": "The name of the release that is to answer; without it, the current one.",
 }
 PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
-PROBABILITIES = {"type": "array", "items": PROBABILITY, "minItems": 10, "maxItems": 10}
+LABELS = len(labels.LABELS)
+PROBABILITIES = {"type": "array", "items": PROBABILITY, "minItems": LABELS, "maxItems": LABELS}
 
 
 def sent(field: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -106,11 +108,35 @@ NPY = {
     "or floats.",
 }
 
-PREDICTION = closed(
-    digit={"type": "integer", "minimum": 0, "maximum": 9},
-    confidence=PROBABILITY,
-    probabilities=PROBABILITIES,
-)
+LIKELIHOODS = {
+    "confidence": PROBABILITY | {"description": "The greatest of the probabilities."},
+    "probabilities": PROBABILITIES
+    | {
+        "description": "In the order of the labels. They sum to 1 or, from a release that knows "
+        "what it does not know, to the probability that the image shows any of them.",
+    },
+}
+PREDICTION = {
+    "oneOf": [
+        closed(**{labels.FIELD: {"enum": labels.LABELS}, **LIKELIHOODS}),
+        closed(
+            **{
+                labels.FIELD: {
+                    "type": "null",
+                    "description": "None of them: `reason` says why. It is a prediction like any "
+                    "other, and has the same price.",
+                },
+                "reason": {
+                    "enum": list(labels.REASONS),
+                    "description": "; ".join(
+                        f"`{reason}`: {why}" for reason, why in labels.REASONS.items()
+                    ),
+                },
+                **LIKELIHOODS,
+            }
+        ),
+    ]
+}
 COUNT = {"type": "integer", "minimum": 0}
 DOLLARS = {"type": "string", "pattern": r"^\d+\.\d{2,6}$"}
 USAGE = closed(

@@ -7,7 +7,7 @@ answered before it: a 200 is the receipt of a committed row.
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -41,8 +41,7 @@ QUICK_SECONDS = 0.001  # for the prediction of a call
 LOG = "SELECT predictions_log(%s)"
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """Probabilities [n, 10] of the images of a call, and the release that gave them.
 
     Of each image, `best` is the column of the most likely label, and `reasons` why it has none.
@@ -52,6 +51,16 @@ class Prediction:
     probabilities: npt.NDArray[np.float32]
     best: Sequence[int]
     reasons: Sequence[str | None]
+
+    def part(self, images: slice) -> "Prediction":
+        return Prediction(
+            self.release, self.probabilities[images], self.best[images], self.reasons[images]
+        )
+
+    @property
+    def verdicts(self) -> list[str | int]:
+        """Of each image the column of its label, or why it has none."""
+        return [reason or best for best, reason in zip(self.best, self.reasons, strict=True)]
 
 
 @dataclass(slots=True)
@@ -171,15 +180,17 @@ def refuse(call: OpenCall, problem: Problem) -> None:
 
 def assign_predictions(release: serving.Release, calls: Sequence[OpenCall]) -> None:
     each = [call.images for call in calls if call.images is not None]
-    images = np.concatenate(each) if len(each) > 1 else each[0]
+    together = prediction_of(release, np.concatenate(each) if len(each) > 1 else each[0])
+    begin = 0
+    for call, images in zip(calls, each, strict=True):
+        call.prediction = together.part(slice(begin, begin + len(images)))
+        begin += len(images)
+
+
+def prediction_of(release: serving.Release, images: Images) -> Prediction:
     probabilities = release.predict(images)
     best = probabilities.argmax(axis=1).tolist()
-    reasons = labels.reasons(images, probabilities)
-    begin = 0
-    for call, some in zip(calls, each, strict=True):
-        own = slice(begin, begin + len(some))
-        call.prediction = Prediction(release.name, probabilities[own], best[own], reasons[own])
-        begin += len(some)
+    return Prediction(release.name, probabilities, best, labels.reasons(images, probabilities))
 
 
 def enter_in_the_books(calls: list[OpenCall], latecomers: Latecomers) -> list[Outcome]:
