@@ -13,6 +13,7 @@ from mnistapi.request_ids import IdentifiedRequest
 from predictions import schema
 from predictions.endpoints import BLOG, PREDICTIONS, Endpoint, Head
 from predictions.settlement import OpenCall, settle
+from predictions.shadow import shadow
 
 
 class PredictionsView(APIView):
@@ -33,7 +34,9 @@ class BlogView(APIView):
 
 def settled(request: Request, endpoint: Endpoint) -> HttpResponse:
     """Decode, settle and answer a call that is authenticated. Raises its refusal."""
-    (outcome,) = settle([open_call(request, endpoint)])
+    call = open_call(request, endpoint)
+    (outcome,) = settle([call])
+    shadow.offer([call], [outcome])
     if isinstance(outcome, Problem):
         raise outcome
     return HttpResponse(
