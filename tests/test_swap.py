@@ -1,0 +1,149 @@
+"""The release of a running server is changed under load: gunicorn, two workers, 200 calls/s."""
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from model.serving_file import Shadow
+from tests.conftest import DIGIT
+from tests.releases import add_broken, choose, two
+from tests.serving import Issue, Server, drop_database, new_database
+
+CONNECTIONS = 8
+PACE_SECONDS = 0.04  # from call to call on each of them
+WORKERS = 2
+
+
+class Made(NamedTuple):
+    status: int
+    release: str | None
+    digit: int | None
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return two(tmp_path / "releases")
+
+
+@pytest.fixture
+def swapping(tmp_path: Path, folder: Path) -> Iterator[Server]:
+    """A server that follows the file in that folder."""
+    here = os.environ["DATABASE_URL"]
+    url = new_database(here)
+    environment = {"MODEL_RELEASES": str(folder), "MODEL_RELEASE": "", "MODEL_RUNTIME": "litert"}
+    server = Server(url, tmp_path, environment, workers=WORKERS)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        drop_database(here, url)
+
+
+class Callers:
+    """Threads that send the same 3 at a pace, each on a connection of its own."""
+
+    def __init__(self, server: Server, key: str) -> None:
+        self.server = server
+        self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self.made: list[Made] = []
+        self.over = threading.Event()
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        threads = [threading.Thread(target=self.call) for _ in range(CONNECTIONS)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.over.set()
+            for thread in threads:
+                thread.join()
+
+    def call(self) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
+        while not self.over.wait(PACE_SECONDS):
+            self.made.append(self.one(connection))
+        connection.close()
+
+    def one(self, connection: http.client.HTTPConnection) -> Made:
+        try:
+            connection.request("POST", "/v1/predictions", DIGIT.read_bytes(), self.headers)
+            response = connection.getresponse()
+            body = json.loads(response.read())
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            return Made(0, None, None)
+        if response.status != 200:
+            return Made(response.status, None, None)
+        return Made(200, body["release"], body["predictions"][0]["digit"])
+
+    def wait_for(self, more: int) -> list[Made]:
+        """The calls that were made from now on, when there are so many."""
+        begin = len(self.made)
+        wait_until(lambda: len(self.made) >= begin + more)
+        return self.made[begin:]
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 40
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def events(server: Server, event: str) -> list[Any]:
+    lines = [line for line in server.log.read_text().splitlines() if f'"{event}"' in line]
+    return [json.loads(line) for line in lines]
+
+
+def test_a_release_is_changed_under_load_without_one_failure(
+    swapping: Server, folder: Path
+) -> None:
+    (key,) = swapping.issue(Issue("owner@example.com", "live", "volume"))
+    callers = Callers(swapping, key)
+    with callers.calling():
+        assert set(callers.wait_for(100)) == {Made(200, "a-1", 3)}
+
+        choose(folder, "b-1", Shadow("a-1", 0.5))
+        wait_until(lambda: len(events(swapping, "release_changed")) == WORKERS)
+        callers.wait_for(CONNECTIONS)  # those that were under way
+        assert set(callers.wait_for(100)) == {Made(200, "b-1", 4)}
+
+        add_broken(folder, "broken-1")
+        choose(folder, "broken-1")
+        wait_until(lambda: len(events(swapping, "release_failed")) == WORKERS)
+        assert set(callers.wait_for(100)) == {Made(200, "b-1", 4)}
+        ready = swapping.get("/readyz")
+        assert ready.status == 200
+        assert (ready.body["release"], ready.body["release_failed"]) == ("b-1", "broken-1")
+    # Not one failed, and each is wholly of the release that it names.
+    assert set(callers.made) == {Made(200, "a-1", 3), Made(200, "b-1", 4)}
+    rows = dict(swapping.rows("SELECT release, count(*) FROM predictions_call GROUP BY 1"))
+    assert rows == {name: sum(one.release == name for one in callers.made) for name in rows}
+
+
+def test_a_worker_that_dies_while_the_choice_is_broken_is_replaced_by_one_that_answers(
+    swapping: Server, folder: Path
+) -> None:
+    (key,) = swapping.issue(Issue("owner@example.com", "live", "volume"))
+    add_broken(folder, "broken-1")
+    choose(folder, "broken-1")
+    wait_until(lambda: len(events(swapping, "release_failed")) == WORKERS)
+    before = swapping.worker_pids()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(events(swapping, "release_failed")) == 2 * WORKERS)
+    swapping.wait_until_ready()
+    assert not set(before) & set(swapping.worker_pids())
+    answer = swapping.post("/v1/predictions", DIGIT.read_bytes(), key)
+    assert (answer.status, answer.body["release"]) == (200, "a-1")
