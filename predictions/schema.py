@@ -194,3 +194,47 @@ BLOG: dict[str, Any] = {
     "request": {"application/json": FLAT},
     "responses": {(200, "application/json"): PROBABILITIES, **REFUSALS},
 }
+
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+MODEL = closed(
+    name={"type": "string", "description": "What a call asks for as `release`."},
+    current={"type": "boolean", "description": "Whether it answers calls that ask for none."},
+    network={"type": ["string", "null"]},
+    labels={"type": "array", "items": {"enum": labels.LABELS}},
+    rejects={
+        "type": "boolean",
+        "description": "Whether it says of an image that it shows none of these. A blank one is "
+        "always told.",
+    },
+    accuracy={
+        "oneOf": [
+            {"type": "null"},
+            closed(
+                share=SHARE,
+                interval={
+                    "type": "array",
+                    "items": SHARE,
+                    "minItems": 2,
+                    "maxItems": 2,
+                    "description": "In which the share would lie for such images, with 95 %.",
+                },
+                images={"type": "integer", "minimum": 1},
+            ),
+        ],
+        "description": "The share of the test images that it answered rightly.",
+    },
+    date={"type": ["string", "null"], "format": "date"},
+    url={"type": "string", "format": "uri", "description": "Its card, for people."},
+)
+MODELS: dict[str, Any] = {
+    "operation_id": "models",
+    "tags": ["models"],
+    "summary": "The releases of the model",
+    "description": "Needs no key. The current one comes first.",
+    "auth": [],
+    "request": None,
+    "responses": {
+        (200, "application/json"): closed(models={"type": "array", "items": MODEL}),
+        **problem_responses(400, 405, 500),
+    },
+}
