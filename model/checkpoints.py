@@ -9,23 +9,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.network import DIGITS, PIXELS, SoftmaxRegression
+from model.cnn import CHANNELS, ConvolutionalNetwork
+from model.parts import in_parts
 from model.serving import ReleaseUnusable, check_images, release_folder
+from model.softmax import DIGITS, PIXELS, SoftmaxRegression
 from model.tf import tf
+
+Network = SoftmaxRegression | ConvolutionalNetwork
+Floats = NDArray[np.float32]
 
 
 class RestoredRelease:
     """A restored network. Its `predict` may be called from any number of threads."""
 
-    def __init__(self, name: str, network: SoftmaxRegression) -> None:
+    def __init__(self, name: str, network: Network) -> None:
         self.name = name
         self.network = network  # keeps the variables alive, which the function only refers to
         self.probabilities = network.probabilities.get_concrete_function()
 
-    def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, images: Floats) -> Floats:
         """As `serving.Release` has it."""
         check_images(images)
-        probabilities: NDArray[np.float32] = self.probabilities(tf.constant(images)).numpy()
+        return in_parts(self._predict, images)
+
+    def _predict(self, images: Floats) -> Floats:
+        probabilities: Floats = self.probabilities(tf.constant(images)).numpy()
         return probabilities
 
 
@@ -35,22 +43,46 @@ def restore(release: str) -> RestoredRelease:
     Raises ReleaseNotFound or ReleaseUnusable.
     """
     folder = release_folder(release)
-    restored = RestoredRelease(folder.name, SoftmaxRegression(*weights(folder)))
+    restored = RestoredRelease(folder.name, network_in(folder))
     if not np.isfinite(restored.predict(np.zeros([1, 28, 28, 1], np.float32))).all():
         raise ReleaseUnusable(f"{folder}: its weights are not all finite")
     return restored
 
 
-def weights(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """W [784, 10] and b [10] of the checkpoint in a folder; raises ReleaseUnusable.
-
-    By their shapes, because their names were up to whoever trained them.
-    """
+def network_in(folder: Path) -> Network:
+    """The network whose variables the checkpoint in a folder holds; raises ReleaseUnusable."""
     try:
         reader = tf.train.load_checkpoint(str(checkpoint(folder)))
-        return only(reader, [PIXELS, DIGITS]), only(reader, [DIGITS])
+        return convolutional(reader) if has_kernels(reader) else softmax_regression(reader)
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         raise ReleaseUnusable(f"{folder}: {error}") from error
+
+
+def has_kernels(reader: Any) -> bool:
+    return any(len(shape) == 4 for shape in reader.get_variable_to_shape_map().values())
+
+
+def softmax_regression(reader: Any) -> SoftmaxRegression:
+    """Its variables by their shapes, because their names were up to whoever trained them."""
+    return SoftmaxRegression(only(reader, [PIXELS, DIGITS]), only(reader, [DIGITS]))
+
+
+def convolutional(reader: Any) -> ConvolutionalNetwork:
+    """Its variables by the names that `save` gave them."""
+    layers = range(len(CHANNELS))
+    kernels = [variable(reader, f"kernels/{layer}") for layer in layers]
+    biases = [variable(reader, f"biases/{layer}") for layer in layers]
+    return ConvolutionalNetwork(kernels, biases, variable(reader, "W"), variable(reader, "b"))
+
+
+def variable(reader: Any, name: str) -> Floats:
+    return np.asarray(reader.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE"), np.float32)
+
+
+def save(network: ConvolutionalNetwork, folder: Path) -> None:
+    """Write trained.ckpt.* into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tf.train.Checkpoint(network).write(str(folder / "trained.ckpt"))
 
 
 def checkpoint(folder: Path) -> Path:

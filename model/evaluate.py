@@ -1,51 +1,41 @@
-"""How many of the 10,000 test images a release recognises: `python -m model.evaluate RELEASE`."""
+"""How a release answers the 10,000 test images: `python -m model.evaluate RELEASE`.
+
+A digit that is taken for none counts as an error.
+"""
 
 import argparse
-from typing import NamedTuple
+from typing import Any
 
-import numpy as np
-
-from model import checkpoints, data, serving
-
-
-class Accuracy(NamedTuple):
-    correct: list[int]  # of each digit, 0 to 9
-    total: list[int]
-
-    @property
-    def share(self) -> float:
-        return sum(self.correct) / sum(self.total)
+from model import card, checkpoints, data, serving
+from model.measurements import REJECTED
 
 
-def accuracy(release: str) -> Accuracy:
-    """Of a release by name or folder; raises what `checkpoints.restore` and `data.load` raise."""
-    return measure(checkpoints.restore(release), data.load().test)
-
-
-def measure(release: serving.Release, digits: data.Digits) -> Accuracy:
-    answers = release.predict(data.scaled(digits.images)).argmax(axis=1)  # [n]
-    right = digits.labels[answers == digits.labels]
-    return Accuracy(
-        correct=np.bincount(right, minlength=10).tolist(),
-        total=np.bincount(digits.labels, minlength=10).tolist(),
+def report(measured: dict[str, Any]) -> str:
+    """Of what `card.of_digits` measured: the share of all, and of each digit, that are right."""
+    confusion = measured["confusion"]
+    rows = [(str(digit), row[digit], sum(row)) for digit, row in enumerate(confusion)]
+    rows = [("all", measured["accuracy"]["right"], measured["accuracy"]["total"]), *rows]
+    lines = [f"{name:3}  {right / total:7.2%}  {right:5} / {total}" for name, right, total in rows]
+    low, high = measured["accuracy"]["interval"]
+    return "\n".join(
+        [
+            *lines,
+            f"95 % interval {low:.2%} to {high:.2%}",
+            f"taken for no digit: {sum(row[REJECTED] for row in confusion)}",
+            f"expected calibration error: {measured['calibration']['expected_error']:.2%}",
+        ]
     )
-
-
-def report(name: str, result: Accuracy) -> str:
-    rows = [(name, sum(result.correct), sum(result.total))]
-    rows += [(str(digit), *counts) for digit, counts in enumerate(zip(*result, strict=True))]
-    width = max(len(row[0]) for row in rows)
-    return "\n".join(f"{n:{width}}  {c / t:7.2%}  {c:5} / {t}" for n, c, t in rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m model.evaluate", description=__doc__)
     parser.add_argument("release", help="a name under model/releases, or a folder")
-    release = parser.parse_args().release
     try:
-        print(report(serving.release_folder(release).name, accuracy(release)))
+        release, test = checkpoints.restore(parser.parse_args().release), data.load().test
     except (serving.ReleaseNotFound, serving.ReleaseUnusable, data.DataMissing) as error:
         parser.error(str(error))
+    probabilities = release.predict(data.scaled(test.images))
+    print(f"{release.name}\n{report(card.of_digits(probabilities, test))}")
 
 
 if __name__ == "__main__":

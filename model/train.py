@@ -1,134 +1,49 @@
-"""Train the softmax regression of the blog post on all of MNIST: `python -m model.train`.
+"""Train a release on MNIST, export it and write its card: `python -m model.train`.
 
-As the post does: gradient descent in a TensorFlow 1 session, minibatches of 100, a checkpoint by
-`Saver`. The post stopped after 1,000 steps; here their number is chosen on images held out from
-the training set.
+`--network softmax` is the regression of the blog post, `--network cnn` the convolutional network. A
+training that was stopped goes on where it was when the same command is given again.
 """
 
 import argparse
-import json
-import platform
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from model import checkpoints, data, serving
-from model.data import Digits, Mnist
-from model.evaluate import measure, report
+from model import card, data, serving, train_cnn, train_softmax
+from model.evaluate import report
 from model.export import export
-from model.network import PIXELS, TrainingGraph, training_graph
-from model.tf import tf
 
-SEED = 2017
-BATCH = 100
-LEARNING_RATE = 0.5
-CANDIDATES = range(1_000, 20_001, 1_000)  # numbers of steps to choose from
-FITTED = 50_000  # of the 60,000; the last 10,000 are held out for the choice
-
-Batch = tuple[NDArray[np.float32], NDArray[np.uint8]]  # x [100, 784] and y [100]
+NETWORKS = ("softmax", "cnn")
+STATES = Path(__file__).parent.parent / ".data" / "training"  # of trainings that are under way
 
 
-def choose_steps(train: Digits) -> dict[int, float]:
-    """Accuracy on the images held out, after each number of steps; the best is the one to take."""
-    fitted, held_out = train.part(0, FITTED), train.part(FITTED, len(train.labels))
-    net = training_graph(LEARNING_RATE)
-    stream = batches(fitted)
-    curve = {}
-    with tf.compat.v1.Session(graph=net.graph) as session:
-        session.run(net.initialise)
-        for steps in CANDIDATES:
-            descend(session, net, stream, CANDIDATES.step)
-            everything = {net.x: flat(held_out.images), net.y: held_out.labels}
-            curve[steps] = float(session.run(net.accuracy, everything))
-    return curve
-
-
-def train_and_save(train: Digits, steps: int, folder: Path) -> None:
-    """Write trained.ckpt.* and TensorFlow's `checkpoint` into the folder."""
-    net = training_graph(LEARNING_RATE)
-    with tf.compat.v1.Session(graph=net.graph) as session:
-        session.run(net.initialise)
-        descend(session, net, batches(train), steps)
-        folder.mkdir(parents=True, exist_ok=True)
-        net.saver.save(session, str(folder / "trained.ckpt"))
-
-
-def descend(session: Any, net: TrainingGraph, stream: Iterator[Batch], steps: int) -> None:
-    for _ in range(steps):
-        x, y = next(stream)
-        session.run(net.descend, {net.x: x, net.y: y})
-
-
-def batches(digits: Digits) -> Iterator[Batch]:
-    """Endless minibatches, each pass over the images in a new order that follows from SEED."""
-    random = np.random.default_rng(SEED)
-    while True:
-        order = random.permutation(len(digits.labels))
-        for start in range(0, len(order) - BATCH + 1, BATCH):
-            chosen = order[start : start + BATCH]
-            yield flat(digits.images[chosen]), digits.labels[chosen]
-
-
-def flat(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return data.scaled(images).reshape(-1, PIXELS)
-
-
-def card(
-    name: str, mnist: Mnist, steps: int, chosen: str, accuracy: float, difference: float
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "network": "softmax regression: softmax(xW + b), W 784 x 10, b 10; x = byte / 255, ink = 1",
-        "data": data.SOURCE,
-        "train": {"images": len(mnist.train.labels), "sha256": mnist.train.sha256()},
-        "test": {"images": len(mnist.test.labels), "sha256": mnist.test.sha256()},
-        "seed": SEED,
-        "steps": steps,
-        "steps_chosen": chosen,
-        "batch_size": BATCH,
-        "learning_rate": LEARNING_RATE,
-        "test_accuracy": accuracy,
-        "litert_differs_at_most": difference,
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "tensorflow": tf.__version__,
-        },
-    }
-
-
-def make_release(mnist: Mnist, folder: Path, steps: int | None) -> str:
-    """Train, save, measure what was saved, export it, write the card; gives the measurement."""
-    chosen = "by hand"
-    if steps is None:
-        curve = choose_steps(mnist.train)
-        steps = max(curve, key=lambda candidate: curve[candidate])
-        chosen = (
-            f"best of {CANDIDATES.start:,}, {CANDIDATES[1]:,} ... {CANDIDATES[-1]:,} on the last "
-            f"{len(mnist.train.labels) - FITTED:,} training images, held out: {curve[steps]:.2%}"
-        )
-    train_and_save(mnist.train, steps, folder)
-    result = measure(checkpoints.restore(str(folder)), mnist.test)
-    difference = export(folder, mnist.test)
-    about = card(folder.name, mnist, steps, chosen, result.share, difference)
-    (folder / "card.json").write_text(json.dumps(about, indent=2) + "\n")
-    return report(folder.name, result)
+def trained(options: argparse.Namespace, mnist: data.Mnist, folder: Path) -> dict[str, Any]:
+    """Leave a checkpoint in the folder; gives what the card tells of the training."""
+    if options.network == "softmax":
+        return train_softmax.make(mnist.train, folder, options.steps)
+    recipe = train_cnn.Recipe(epochs=options.epochs)
+    state = STATES / f"{folder.name}-{options.seed}"
+    return train_cnn.make(mnist.train, folder, recipe, options.seed, state)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
-    parser.add_argument("--output", type=Path, default=serving.RELEASES / "softmax-1")
-    parser.add_argument("--steps", type=int, help="instead of choosing their number")
+    parser.add_argument("--network", choices=NETWORKS, default="softmax")
+    parser.add_argument(
+        "--output", type=Path, help="a folder; model/releases/NETWORK-1 if left out"
+    )
+    parser.add_argument("--steps", type=int, help="of softmax, instead of choosing their number")
+    parser.add_argument("--epochs", type=int, default=train_cnn.Recipe().epochs, help="of cnn")
+    parser.add_argument("--seed", type=int, default=train_cnn.SEED, help="of cnn")
     options = parser.parse_args()
+    folder = (options.output or serving.RELEASES / f"{options.network}-1").resolve()
     try:
-        print(make_release(data.load(), options.output.resolve(), options.steps))
+        mnist = data.load()
+        about = trained(options, mnist, folder)
+        export(folder, mnist.test)
+        card.write(folder, card.card(folder, mnist, about))
     except data.DataMissing as error:
         parser.error(str(error))
+    print(report(card.read(folder)))
 
 
 if __name__ == "__main__":

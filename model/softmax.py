@@ -58,3 +58,13 @@ class SoftmaxRegression(tf.Module):  # type: ignore[misc]  # TensorFlow has no t
     def probabilities(self, images: Any) -> Any:
         x = tf.reshape(images, [-1, PIXELS])  # [n, 784]
         return tf.nn.softmax(tf.matmul(x, self.W) + self.b)  # [n, 10]
+
+    @staticmethod
+    def about() -> dict[str, Any]:
+        """What a card says of the network."""
+        return {
+            "kind": "softmax",
+            "description": "softmax regression: softmax(xW + b), W 784 x 10, b 10",
+            "parameters": PIXELS * DIGITS + DIGITS,
+            "rejects": False,
+        }
