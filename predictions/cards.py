@@ -131,7 +131,7 @@ def hardest(card: Card) -> list[Hard]:
 def picture(pixels: bytes) -> str:
     """28 rows of 28 pixels, ink = 255, as a PNG of dark ink on light paper."""
     file = io.BytesIO()
-    ImageOps.invert(Image.frombytes("L", (SIDE, SIDE), pixels)).save(file, "PNG", optimize=True)
+    ImageOps.invert(Image.frombytes("L", (SIDE, SIDE), pixels)).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

@@ -33,6 +33,8 @@ OPEN_PAGES = [
     "/docs/",
     "/docs/errors/",
     "/docs/preprocessing/",
+    "/models/",
+    "/models/softmax-1",
     "/accounts/login/",
     "/accounts/signup/",
     "/accounts/password/reset/",
