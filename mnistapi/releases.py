@@ -6,6 +6,7 @@ import structlog
 from django.conf import settings
 
 from model import last_good, serving, serving_file
+from predictions import metrics
 
 LOOK_SECONDS = 1.0
 
@@ -37,6 +38,7 @@ class Watch:
                 raise
             serving.load(last_good.recall(), self.runtime)
             log.error("release_failed", release=self.failed, error=str(error))
+        metrics.serves(serving.current().name, self.runtime, fails=bool(self.failed))
         threading.Thread(target=self.go_on_looking, name="releases", daemon=True).start()
 
     def go_on_looking(self) -> None:
@@ -57,6 +59,8 @@ class Watch:
             log.error("release_failed", release=self.failed, current=before, error=str(error))
         else:
             log.info("release_changed", before=before, current=serving.current().name)
+        metrics.count_change(is_failed=bool(self.failed))
+        metrics.serves(serving.current().name, self.runtime, fails=bool(self.failed))
 
     def follow(self) -> None:
         self.failed = serving_file.FILE_NAME
@@ -76,6 +80,7 @@ def begin() -> None:
     global _watch
     if settings.MODEL_RELEASE:
         serving.load(settings.MODEL_RELEASE, settings.MODEL_RUNTIME)
+        metrics.serves(serving.current().name, settings.MODEL_RUNTIME)
         say_which_are_unusable()
     else:
         _watch = Watch(settings.MODEL_RUNTIME)

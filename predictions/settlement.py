@@ -28,7 +28,7 @@ from mnistapi.problems import (
 )
 from mnistapi.transactions import Statement, Transaction, make_durable
 from model import labels, serving
-from predictions import idempotency
+from predictions import idempotency, metrics
 from predictions.idempotency import Identity, Retry, Stored
 from predictions.images import Images
 from predictions.models import Call
@@ -128,6 +128,13 @@ def settle(calls: list[OpenCall], latecomers: Latecomers = nobody) -> list[Outco
     told so. What fails for one of several calls fails for that one alone.
     """
     began = time.perf_counter()
+    outcomes = settle_together(calls, latecomers)
+    count(calls, outcomes, began)
+    return outcomes
+
+
+def settle_together(calls: list[OpenCall], latecomers: Latecomers) -> list[Outcome]:
+    began = time.perf_counter()
     predict(calls)
     is_quick = time.perf_counter() - began < QUICK_SECONDS * len(calls)
     try:
@@ -137,7 +144,23 @@ def settle(calls: list[OpenCall], latecomers: Latecomers = nobody) -> list[Outco
             problem = problem_from(error)
             return [problem] * len(calls)
         log.exception("batch_failed")
-    return [outcome for call in calls for outcome in settle([call])]
+    return [outcome for call in calls for outcome in settle_together([call], nobody)]
+
+
+def count(calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float) -> None:
+    """For `/metrics`: what came of the calls, how long each has taken, and all of them together."""
+    now = time.perf_counter()
+    kinds = [kind_of(*settled) for settled in zip(calls, outcomes, strict=True)]
+    metrics.count(kinds, [now - call.began for call in calls], now - began)
+
+
+def kind_of(call: OpenCall, outcome: Outcome) -> metrics.Kind:
+    if isinstance(outcome, Problem):
+        return metrics.Kind(outcome.type.status, outcome.type.code)
+    if outcome.id != call.id or call.prediction is None:
+        return metrics.Kind(200)  # a replay
+    release, units = call.prediction.release, len(call.prediction.probabilities)
+    return metrics.Kind(200, release=release, units=units)
 
 
 def predict(calls: Sequence[OpenCall]) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from model import serving
+from predictions import metrics
 from predictions.images import Images
 from predictions.settlement import Answer, OpenCall, Outcome, Prediction, prediction_of
 
@@ -73,6 +74,7 @@ class Shadow:
             self.answered.put_nowait(answered)
         except queue.Full:
             self.tally.dropped += 1
+            metrics.count_not_compared(answered.release, "dropped")
 
     def start(self) -> None:
         """Start the thread on first use, which is behind the fork."""
@@ -97,10 +99,12 @@ class Shadow:
             if not self.tally.failures:  # once a report: there may be thousands
                 log.exception("shadow_failed", release=answered.release)
             self.tally.failures += 1
+            metrics.count_not_compared(answered.release, "failed")
             return
         self.tally.calls += 1
         self.tally.images += len(answered.images)
         self.tally.disagreements += differ
+        metrics.count_compared(answered.release, len(answered.images), differ)
 
     def report(self) -> None:
         tally, self.tally = self.tally, Tally()

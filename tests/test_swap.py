@@ -15,6 +15,7 @@ import pytest
 
 from model.serving_file import Shadow
 from tests.conftest import DIGIT
+from tests.exposition import samples_of, value
 from tests.releases import add_broken, choose, two
 from tests.serving import Issue, Server, drop_database, new_database
 
@@ -29,18 +30,18 @@ class Made(NamedTuple):
     digit: int | None
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return two(tmp_path / "releases")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return two(tmp_path_factory.mktemp("swap") / "releases")
 
 
-@pytest.fixture
-def swapping(tmp_path: Path, folder: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def swapping(folder: Path) -> Iterator[Server]:
     """A server that follows the file in that folder."""
     here = os.environ["DATABASE_URL"]
     url = new_database(here)
     environment = {"MODEL_RELEASES": str(folder), "MODEL_RELEASE": "", "MODEL_RUNTIME": "litert"}
-    server = Server(url, tmp_path, environment, workers=WORKERS)
+    server = Server(url, folder.parent, environment, workers=WORKERS)
     try:
         yield server.start()
     finally:
@@ -101,6 +102,10 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+def metric(server: Server, name: str, **labels: str) -> float:
+    return value(samples_of(server.get("/metrics").raw.decode()), name, **labels)
+
+
 def events(server: Server, event: str) -> list[Any]:
     lines = [line for line in server.log.read_text().splitlines() if f'"{event}"' in line]
     return [json.loads(line) for line in lines]
@@ -114,7 +119,7 @@ def test_a_release_is_changed_under_load_without_one_failure(
     with callers.calling():
         assert set(callers.wait_for(100)) == {Made(200, "a-1", 3)}
 
-        choose(folder, "b-1", Shadow("a-1", 0.5))
+        choose(folder, "b-1", Shadow("a-1", 0.5))  # which changes nothing for callers
         wait_until(lambda: len(events(swapping, "release_changed")) == WORKERS)
         callers.wait_for(CONNECTIONS)  # those that were under way
         assert set(callers.wait_for(100)) == {Made(200, "b-1", 4)}
@@ -126,24 +131,49 @@ def test_a_release_is_changed_under_load_without_one_failure(
         ready = swapping.get("/readyz")
         assert ready.status == 200
         assert (ready.body["release"], ready.body["release_failed"]) == ("b-1", "broken-1")
+        assert metric(swapping, "model_failed") == WORKERS
+    assert metric(swapping, "model_loaded", release="a-1", runtime="litert") == 0
+    assert metric(swapping, "model_loaded", release="b-1", runtime="litert") == WORKERS
+    assert metric(swapping, "model_changes_total", outcome="loaded") == WORKERS
+    assert metric(swapping, "model_changes_total", outcome="failed") == WORKERS
     # Not one failed, and each is wholly of the release that it names.
     assert set(callers.made) == {Made(200, "a-1", 3), Made(200, "b-1", 4)}
     rows = dict(swapping.rows("SELECT release, count(*) FROM predictions_call GROUP BY 1"))
     assert rows == {name: sum(one.release == name for one in callers.made) for name in rows}
 
 
+def test_a_candidate_is_asked_in_the_shadow_and_answers_nobody(
+    swapping: Server, folder: Path
+) -> None:
+    (key,) = swapping.issue(Issue("owner@example.com", "live", "volume"))
+    before = len(events(swapping, "release_changed"))
+    choose(folder, "a-1", Shadow("b-1", 1))
+    wait_until(lambda: len(events(swapping, "release_changed")) == before + WORKERS)
+    for _ in range(10):
+        answer = swapping.post("/v1/predictions", DIGIT.read_bytes(), key).body
+        assert (answer["release"], answer["predictions"][0]["digit"]) == ("a-1", 3)
+    images = "shadow_images_total"
+    wait_until(lambda: metric(swapping, images, release="b-1", agrees="no") == 10)
+    assert metric(swapping, images, release="b-1", agrees="yes") == 0
+    assert metric(swapping, "shadow_calls_total", release="b-1", outcome="compared") == 10
+    (row,) = swapping.rows("SELECT release FROM predictions_call ORDER BY id DESC LIMIT 1")
+    assert row == ("a-1",)
+
+
 def test_a_worker_that_dies_while_the_choice_is_broken_is_replaced_by_one_that_answers(
     swapping: Server, folder: Path
 ) -> None:
     (key,) = swapping.issue(Issue("owner@example.com", "live", "volume"))
-    add_broken(folder, "broken-1")
-    choose(folder, "broken-1")
-    wait_until(lambda: len(events(swapping, "release_failed")) == WORKERS)
+    failures = len(events(swapping, "release_failed"))
+    add_broken(folder, "broken-2")
+    choose(folder, "broken-2")
+    wait_until(lambda: len(events(swapping, "release_failed")) == failures + WORKERS)
+    release = swapping.get("/readyz").body["release"]
     before = swapping.worker_pids()
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: len(events(swapping, "release_failed")) == 2 * WORKERS)
+    wait_until(lambda: len(events(swapping, "release_failed")) == failures + 2 * WORKERS)
     swapping.wait_until_ready()
     assert not set(before) & set(swapping.worker_pids())
     answer = swapping.post("/v1/predictions", DIGIT.read_bytes(), key)
-    assert (answer.status, answer.body["release"]) == (200, "a-1")
+    assert (answer.status, answer.body["release"]) == (200, release)
