@@ -32,10 +32,11 @@ Card = dict[str, Any]
 Floats = NDArray[np.float32]
 
 
-def card(folder: Path, mnist: Mnist, training: Card, each: int = strangers.EACH) -> Card:
+def card(folder: Path, mnist: Mnist, training: Card, each: int) -> Card:
     """Measure the release in a folder; raises ReleaseUnusable, DataMissing or ImportError.
 
-    `training` is taken as it is: how the weights came about, and what their network is called.
+    `training` is taken as it is, how the weights came about; `each` images that are no digits are
+    taken from each source.
     """
     one, other = checkpoints.restore(str(folder)), litert.restore(str(folder))
     probabilities = other.predict(data.scaled(mnist.test.images))
@@ -139,7 +140,7 @@ def main() -> None:
     parser.add_argument("release", help="a name under model/releases, or a folder")
     try:
         folder = serving.release_folder(parser.parse_args().release)
-        write(folder, card(folder, data.load(), read(folder)["training"]))
+        write(folder, card(folder, data.load(), read(folder)["training"], strangers.EACH))
     except (serving.ReleaseNotFound, serving.ReleaseUnusable, data.DataMissing) as error:
         parser.error(str(error))
 

@@ -34,7 +34,7 @@ PHOTOGRAPHS = (
 )
 
 
-def strangers(test: Digits, each: int = EACH) -> dict[str, Floats]:
+def strangers(test: Digits, each: int) -> dict[str, Floats]:
     """[each, 28, 28, 1] in 0..1 for each of the SOURCES, the same ones at each call."""
     return {
         name: source(each, test, np.random.default_rng([SEED, number]))[..., np.newaxis]

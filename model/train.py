@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from model import card, data, serving, train_cnn, train_softmax
+from model import card, data, serving, strangers, train_cnn, train_softmax
 from model.evaluate import report
 from model.export import export
 
@@ -40,7 +40,7 @@ def main() -> None:
         mnist = data.load()
         about = trained(options, mnist, folder)
         export(folder, mnist.test)
-        card.write(folder, card.card(folder, mnist, about))
+        card.write(folder, card.card(folder, mnist, about, strangers.EACH))
     except data.DataMissing as error:
         parser.error(str(error))
     print(report(card.read(folder)))

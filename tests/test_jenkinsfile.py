@@ -1,0 +1,52 @@
+"""Jenkinsfile: its steps are commands that exist, in the order that guards what is deployed."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+JENKINSFILE = (ROOT / "Jenkinsfile").read_text()
+COMMANDS = re.findall(r"(?:sh |script: )'([^']+)'", JENKINSFILE)
+PYTHON = [shlex.split(command) for command in COMMANDS if command.startswith(".venv/bin/python")]
+MAKE = [shlex.split(command) for command in COMMANDS if command.startswith("make ")]
+
+
+def test_every_step_is_one_of_the_commands_that_are_looked_at() -> None:
+    others = [c for c in COMMANDS if not c.startswith((".venv/bin/python -m ", "make ", "git "))]
+    assert others == ['cf push --strategy rolling --vars-file "$SECRETS"']
+    assert len(COMMANDS) == len(re.findall(r"\bsh\b", JENKINSFILE))
+
+
+def test_the_stages_come_in_the_order_that_guards_what_is_deployed() -> None:
+    stages = re.findall(r"stage\('(.+)'\)", JENKINSFILE)
+    assert stages == ["Fetch data", "Train", "Evaluate", "Gate", "Test", "Keep", "Deploy"]
+
+
+def test_what_was_not_promoted_is_neither_kept_nor_deployed() -> None:
+    for stage in ("Test", "Keep", "Deploy"):
+        body = JENKINSFILE.split(f"stage('{stage}')")[1].split("steps {")[0]
+        assert "when { environment name: 'PROMOTED', value: 'true' }" in body
+
+
+@pytest.mark.parametrize("words", MAKE, ids=" ".join)
+def test_the_targets_exist(words: list[str]) -> None:
+    subprocess.run([*words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("words", PYTHON, ids=lambda words: str(words[2]))
+def test_the_commands_exist_and_know_their_options(words: list[str]) -> None:
+    assert importlib.util.find_spec(words[2])
+    command = [sys.executable, *words[1:3], "--help"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    for option in (word for word in words[3:] if word.startswith("--")):
+        assert option in done.stdout
+
+
+def test_it_runs_on_a_schedule() -> None:
+    (schedule,) = re.findall(r"cron\('(.+)'\)", JENKINSFILE)
+    assert len(schedule.split()) == 5
