@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ $$(id -u) = 0 ] || echo sudo)
 PEERS := $(patsubst %/requirements.in,%,$(wildcard bench/peers/*/requirements.in))
-CODE := manage.py gunicorn.conf.py mnistapi accounts predictions billing model sandbox tests bench
+CODE := manage.py gunicorn.conf.py mnistapi accounts predictions billing model sandbox tests bench examples
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint format bench requirements install test-tools bench-tools

@@ -118,8 +118,8 @@ class Hard:
 def hardest(card: Card) -> list[Hard]:
     return [
         Hard(
-            label=one["label"],
-            answer=one["answer"],
+            label=LABELS[one["label"]],
+            answer=None if one["answer"] is None else LABELS[one["answer"]],
             confidence=one["confidence"],
             is_right=one["answer"] == one["label"],
             picture=picture(base64.b64decode(one["pixels"])),

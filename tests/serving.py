@@ -64,7 +64,7 @@ class Answer:
 class Server:
     """gunicorn on a free port of 127.0.0.1, with the database and a folder of its own.
 
-    `app` is loaded instead of the application of the door.
+    `app` is loaded instead of the application of the door; `root` is another checkout of the code.
     """
 
     database_url: str
@@ -73,6 +73,7 @@ class Server:
     door: str = "asgi"
     workers: int = 2
     app: str = ""
+    root: Path = ROOT
     port: int = field(default_factory=lambda: free_port())
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -122,7 +123,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [gunicorn, self.app or app, *options, "--bind", f"127.0.0.1:{self.port}"],
-                cwd=ROOT,
+                cwd=self.root,
                 env=self.environment,
                 stderr=log,
             )
@@ -138,7 +139,7 @@ class Server:
         """Run a command of manage.py in the environment of the server; give what it printed."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
+            cwd=self.root,
             env={**self.environment, **environment},
             check=True,
             capture_output=True,
