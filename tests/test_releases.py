@@ -66,6 +66,23 @@ def test_a_change_between_the_first_load_and_the_first_look_is_not_missed(releas
     assert serving.current().name == "b-1"
 
 
+def test_a_release_that_is_being_loaded_has_not_failed(
+    watch: Watch, releases: Path, client: Client, db: None, monkeypatch: Any
+) -> None:
+    said = []
+    follow = serving.follow
+
+    def slow(*choice: Any) -> None:
+        said.append(readiness(client))
+        follow(*choice)
+
+    monkeypatch.setattr(serving, "follow", slow)
+    choose(releases, "b-1")
+    watch.look()
+    assert said == [(200, "a-1", None)]
+    assert readiness(client) == (200, "b-1", None)
+
+
 @pytest.mark.parametrize("choice", ["broken-1", "none-1"])
 def test_a_release_that_cannot_be_loaded_leaves_the_old_one_and_is_named_until_it_can(
     choice: str, watch: Watch, releases: Path, client: Client, db: None
