@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from model import serving
-from model.labels import LABELS
+from model.labels import FIELD, LABELS
 from predictions import cards, schema
 from predictions.cards import Card
 
@@ -87,6 +87,7 @@ def model_page(request: HttpRequest, name: str) -> HttpResponse:
         "name": name,
         "is_current": name == serving.current().name,
         "card": card,
+        "field": FIELD,
         "labels": [*LABELS, cards.REJECTED],
         "confusion": cards.confusion(card),
         "dots": cards.calibration(card),

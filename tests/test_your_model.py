@@ -83,7 +83,8 @@ def test_what_is_said_of_the_api_is_of_letters(capitals: Server) -> None:
     assert '"digit":' not in document
     card = capitals.get("/models/capitals-1")
     assert card.status == 200
-    assert b"taken for" in card.raw
+    assert b"The hardest letters" in card.raw
+    assert b"Q, taken for O" in card.raw
 
 
 def test_a_release_of_digits_is_none_of_letters(capitals: Server, key: str) -> None:
