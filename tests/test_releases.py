@@ -68,6 +68,15 @@ def test_a_change_between_the_first_load_and_the_first_look_is_not_missed(releas
     assert serving.current().name == "b-1"
 
 
+def test_a_change_is_followed_once(watch: Watch, releases: Path, monkeypatch: Any) -> None:
+    followed = []
+    monkeypatch.setattr(watch, "follow", lambda: followed.append(1))
+    choose(releases, "b-1")
+    watch.look()
+    watch.look()
+    assert followed == [1]
+
+
 def test_a_release_that_is_being_loaded_has_not_failed(
     watch: Watch, releases: Path, client: Client, db: None, monkeypatch: Any
 ) -> None:

@@ -72,7 +72,7 @@ def test_a_release_whose_folder_is_gone_is_let_go_of(releases: Path) -> None:
         serving.named("a-1")
 
 
-@pytest.mark.parametrize("choice", ["broken-1", "none-1", "docs"])
+@pytest.mark.parametrize("choice", ["broken-1", "none-1"])
 def test_a_choice_that_cannot_be_loaded_changes_nothing(choice: str, releases: Path) -> None:
     follow(releases)
     before = serving.loaded()
@@ -81,6 +81,23 @@ def test_a_choice_that_cannot_be_loaded_changes_nothing(choice: str, releases: P
     with pytest.raises((serving.ReleaseNotFound, serving.ReleaseUnusable)):
         follow(releases)
     assert serving.loaded() is before
+
+
+def test_a_choice_is_no_folder_elsewhere(
+    releases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders.add(tmp_path, "c-1")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(serving.ReleaseNotFound):
+        serving.follow(Choice("c-1"), "litert")
+
+
+def test_a_release_of_another_number_of_labels_is_unusable(
+    releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "LABELS", list("ABCDEFGHIJK"))
+    with pytest.raises(serving.ReleaseUnusable, match="10 columns for 11 labels"):
+        serving.load("a-1", "litert")
 
 
 def test_one_that_nobody_chose_and_that_cannot_be_loaded_keeps_no_other_away(

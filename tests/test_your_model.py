@@ -22,7 +22,7 @@ LETTERS = "KRT"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The product, after the commands of the document."""
+    """The product, after the commands of the document, and a release of digits that stayed."""
     root = tmp_path_factory.mktemp("capitals") / "product"
     root.mkdir()
     for name in (*PRODUCT, "gunicorn.conf.py"):
@@ -30,6 +30,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy(ROOT / name, root / name)
     shutil.rmtree(root / "model" / "releases")
     shutil.copytree(EXAMPLE / "model", root / "model", dirs_exist_ok=True)
+    left_behind = Path("model/releases/softmax-1")
+    shutil.copytree(ROOT / left_behind, root / left_behind)
     return root
 
 
