@@ -91,13 +91,19 @@ def sent(field: str, schema: dict[str, Any]) -> dict[str, Any]:
     return closed(**{field: schema}) | {"properties": {field: schema, **options}}
 
 
+BASE64 = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "description": "A PNG or JPEG of up to 4 megapixels, as base64 or as a `data:` URL.",
+}
+BASE64S = {"type": "array", "items": BASE64, "minItems": 1, "maxItems": MAX_IMAGES}
 BODY = {
     "oneOf": [
         FLAT,
         ROWS,
         IMAGES,
-        sent("image", IMAGE),
-        sent("images", {"oneOf": [FLAT, ROWS, IMAGES]}),
+        sent("image", {"oneOf": [FLAT, ROWS, BASE64]}),
+        sent("images", {"oneOf": [FLAT, ROWS, IMAGES, BASE64S]}),
     ]
 }
 
@@ -107,6 +113,16 @@ NPY = {
     "description": "As `numpy.save` writes it: [n, 28, 28] or [n, 784], or one of them, of uint8 "
     "or floats.",
 }
+
+PICTURE = {
+    "type": "string",
+    "format": "binary",
+    "description": "Up to 4 megapixels; the digit is looked for in it.",
+}
+FORM = closed(
+    image={"type": "array", "items": PICTURE, "minItems": 1, "description": "PNG or JPEG."}
+)
+FORM["properties"] |= {"ink": INK, "release": RELEASE}
 
 LIKELIHOODS = {
     "confidence": PROBABILITY | {"description": "The greatest of the probabilities."},
@@ -173,7 +189,13 @@ PREDICTIONS: dict[str, Any] = {
     "description": "One image, or as many as your plan allows. A 200 is a receipt: its row is in "
     "the log. Whatever else is answered is not charged.",
     "parameters": HEADERS,
-    "request": {"application/json": BODY, "application/x-npy": NPY},
+    "request": {
+        "application/json": BODY,
+        "application/x-npy": NPY,
+        "image/png": PICTURE,
+        "image/jpeg": PICTURE,
+        "multipart/form-data": FORM,
+    },
     "responses": {(200, "application/json"): ANSWER, **REFUSALS},
     "examples": [
         OpenApiExample(

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.keys import Kind
 from billing.models import Account
 from billing.plans import SANDBOX
-from predictions.images import FORMS
+from predictions.forms import FORMS
 from tests.conftest import Holder
 from tests.test_predictions import BLANK, THREE
 
