@@ -14,7 +14,7 @@ from model.cnn import NOT_A_DIGIT, ConvolutionalNetwork
 Logits = NDArray[np.float32]  # [n, 11]
 
 TEMPERATURES = np.geomspace(0.25, 4, 400)
-LOST = 0.0005  # of the digits that are recognised, the share that may be taken for none
+LOST = 0.0002  # of the digits that are recognised, the share that may be taken for none
 
 
 class Scale(NamedTuple):
@@ -22,12 +22,13 @@ class Scale(NamedTuple):
     shift: float  # of the eleventh logit, once divided
 
 
-def fit(digits: Logits, labels: NDArray[np.uint8]) -> Scale:
-    """The temperature under which the labels are the least surprising, then the greatest shift
-    with which no more than LOST of the digits fall below 0.5."""
+def fit(logits: Logits, labels: NDArray[np.uint8]) -> Scale:
+    """Of digits: the temperature under which their labels surprise the least among the ten, then
+    the greatest shift with which no more than LOST of those recognised fall below 0.5."""
+    digits = logits[:, :NOT_A_DIGIT]
     surprises = [surprise(digits / t, labels) for t in TEMPERATURES]
     temperature = float(TEMPERATURES[np.argmin(surprises)])
-    recognised = digits[digits.argmax(axis=1) == labels] / temperature
+    recognised = logits[digits.argmax(axis=1) == labels] / temperature
     margins = np.sort(log_sum(recognised[:, :NOT_A_DIGIT]) - recognised[:, NOT_A_DIGIT])
     return Scale(temperature, float(margins[int(LOST * len(margins))]))
 

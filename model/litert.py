@@ -11,7 +11,6 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from model.labels import LABELS
 from model.parts import in_parts
 from model.serving import ReleaseUnusable, check_images, release_folder
 
@@ -27,11 +26,7 @@ class ExportedRelease:
     def predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """As `serving.Release` has it."""
         check_images(images)
-        return (
-            in_parts(self._predict, images)
-            if len(images)
-            else np.empty([0, len(LABELS)], np.float32)
-        )
+        return in_parts(self._predict, images)
 
     def _predict(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         (probabilities,) = self._runner()(images=images).values()

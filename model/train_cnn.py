@@ -6,6 +6,7 @@ weights, for what an epoch draws follows from the seed and the epoch's number al
 
 import math
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -128,7 +129,7 @@ def train(fitted: Digits, held_out: Digits, recipe: Recipe, seed: int, folder: P
             training.epochs.assign_add(1)
             kept.save()
             right = accuracy(folded(training.average), held_out)
-            bar.write(f"epoch {epoch + 1}: {right:.2%} of the images held out")
+            bar.write(f"epoch {epoch + 1}: {right:.2%} of those held out", file=sys.stderr)
     return training
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from model import data, evaluate
+from model import card, data, serving
 from tests.serving import Server
 
 BATCH = 100
 
 
-def test_the_whole_test_set_over_http_is_as_accurate_as_evaluate_and_fully_counted(
+def test_the_whole_test_set_over_http_is_as_accurate_as_its_card_says_and_fully_counted(
     server: Server,
 ) -> None:
     key = server.manage("create_key", "mnist@example.com")
@@ -20,7 +20,7 @@ def test_the_whole_test_set_over_http_is_as_accurate_as_evaluate_and_fully_count
         answers += [prediction["digit"] for prediction in answer.body["predictions"]]
 
     correct = int((np.array(answers) == digits.labels).sum())
-    assert correct == sum(evaluate.accuracy("softmax-1").correct)
+    assert correct == card.read(serving.RELEASES / "softmax-1")["accuracy"]["right"]
     assert correct > 9_200
     assert answer.body["usage"]["period_units"] == len(digits.images) == 10_000
 
