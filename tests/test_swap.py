@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +56,7 @@ class Callers:
     def __init__(self, server: Server, key: str) -> None:
         self.server = server
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-        self.made: list[Made] = []
+        self.made: list[tuple[float, Made]] = []  # with the time at which it was sent
         self.over = threading.Event()
 
     @contextmanager
@@ -73,7 +74,8 @@ class Callers:
     def call(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
         while not self.over.wait(PACE_SECONDS):
-            self.made.append(self.one(connection))
+            sent = time.monotonic()
+            self.made.append((sent, self.one(connection)))
         connection.close()
 
     def one(self, connection: http.client.HTTPConnection) -> Made:
@@ -88,11 +90,15 @@ class Callers:
             return Made(response.status, None, None)
         return Made(200, body["release"], body["predictions"][0]["digit"])
 
-    def wait_for(self, more: int) -> list[Made]:
-        """The calls that were made from now on, when there are so many."""
-        begin = len(self.made)
-        wait_until(lambda: len(self.made) >= begin + more)
-        return self.made[begin:]
+    def from_now_on(self, calls: int = 100) -> set[Made]:
+        """What comes of so many calls that are sent from now on."""
+        now = time.monotonic()
+
+        def made() -> list[Made]:
+            return [one for sent, one in self.made if sent >= now]
+
+        wait_until(lambda: len(made()) >= calls)
+        return set(made())
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -117,29 +123,29 @@ def test_a_release_is_changed_under_load_without_one_failure(
     (key,) = swapping.issue(Issue("owner@example.com", "live", "volume"))
     callers = Callers(swapping, key)
     with callers.calling():
-        assert set(callers.wait_for(100)) == {Made(200, "a-1", 3)}
+        assert callers.from_now_on() == {Made(200, "a-1", 3)}
 
         choose(folder, "b-1", Shadow("a-1", 0.5))  # which changes nothing for callers
         wait_until(lambda: len(events(swapping, "release_changed")) == WORKERS)
-        callers.wait_for(CONNECTIONS)  # those that were under way
-        assert set(callers.wait_for(100)) == {Made(200, "b-1", 4)}
+        assert callers.from_now_on() == {Made(200, "b-1", 4)}
 
         add_broken(folder, "broken-1")
         choose(folder, "broken-1")
         wait_until(lambda: len(events(swapping, "release_failed")) == WORKERS)
-        assert set(callers.wait_for(100)) == {Made(200, "b-1", 4)}
+        assert callers.from_now_on() == {Made(200, "b-1", 4)}
         ready = swapping.get("/readyz")
         assert ready.status == 200
         assert (ready.body["release"], ready.body["release_failed"]) == ("b-1", "broken-1")
-        assert metric(swapping, "model_failed") == WORKERS
+        wait_until(lambda: metric(swapping, "model_failed") == WORKERS)
     assert metric(swapping, "model_loaded", release="a-1", runtime="litert") == 0
     assert metric(swapping, "model_loaded", release="b-1", runtime="litert") == WORKERS
     assert metric(swapping, "model_changes_total", outcome="loaded") == WORKERS
     assert metric(swapping, "model_changes_total", outcome="failed") == WORKERS
     # Not one failed, and each is wholly of the release that it names.
-    assert set(callers.made) == {Made(200, "a-1", 3), Made(200, "b-1", 4)}
+    made = [one for _, one in callers.made]
+    assert set(made) == {Made(200, "a-1", 3), Made(200, "b-1", 4)}
     rows = dict(swapping.rows("SELECT release, count(*) FROM predictions_call GROUP BY 1"))
-    assert rows == {name: sum(one.release == name for one in callers.made) for name in rows}
+    assert rows == Counter(one.release for one in made)
 
 
 def test_a_candidate_is_asked_in_the_shadow_and_answers_nobody(
