@@ -147,7 +147,7 @@ class Account(models.Model):
             locked = Account.objects.select_for_update().get(pk=self.pk)
             for name, value in fields.items():
                 setattr(locked, name, value)
-            allowance, spend = levels(locked.state)
+            allowance, spend = levels(locked.state, locked.state.cost)
             locked.allowance_told = min(locked.allowance_told, allowance)
             locked.spend_told = min(locked.spend_told, spend)
             locked.save(update_fields=[*fields, "allowance_told", "spend_told"])
