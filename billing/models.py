@@ -37,9 +37,10 @@ class AccountManager(models.Manager["Account"]):
         return account or Account(customer=customer)
 
     def open(self, customer_ids: Iterable[int]) -> None:
-        """An account for each of these customers who has none yet."""
+        """An account for each of these customers who is there and has none yet."""
+        there = Customer.objects.filter(pk__in=customer_ids)
         # In one order, so that two of these never wait for each other.
-        new = [Account(customer_id=id) for id in sorted(customer_ids)]
+        new = [Account(customer=customer) for customer in there.order_by("pk")]
         self.bulk_create(new, ignore_conflicts=True)
 
 
