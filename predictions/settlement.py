@@ -107,7 +107,10 @@ def settle(calls: list[OpenCall], latecomers: Latecomers = nobody) -> list[Outco
     """
     began = time.perf_counter()
     outcomes = settle_together(calls, latecomers)
-    count(calls, outcomes, began)
+    try:
+        count(calls, outcomes, began)
+    except Exception:  # what is in the books is answered all the same
+        log.exception("not_counted")
     return outcomes
 
 
@@ -128,7 +131,7 @@ def settle_together(calls: list[OpenCall], latecomers: Latecomers) -> list[Outco
 def count(calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float) -> None:
     """For `/metrics`: what came of the calls, how long each has taken, and all of them together."""
     now = time.perf_counter()
-    kinds = [kind_of(*settled) for settled in zip(calls, outcomes, strict=True)]
+    kinds = list(map(kind_of, calls, outcomes))
     metrics.count(kinds, [now - call.began for call in calls], now - began)
 
 
@@ -137,8 +140,7 @@ def kind_of(call: OpenCall, outcome: Outcome) -> metrics.Kind:
         return metrics.Kind(outcome.type.status, outcome.type.code)
     if outcome.id != call.id or call.prediction is None:
         return metrics.Kind(200)  # a replay
-    release, units = call.prediction.release, len(call.prediction.probabilities)
-    return metrics.Kind(200, release=release, units=units)
+    return metrics.Kind(200, "", call.prediction.release, len(call.prediction.probabilities))
 
 
 def predict(calls: Sequence[OpenCall]) -> None:
