@@ -93,7 +93,7 @@ def of_hours() -> Iterator[Reading]:
     with connection.cursor() as cursor:
         cursor.execute(UNPUSHED, [Kind.LIVE])
         number, ended_at = cursor.fetchone()
-    yield "unpushed_hours", number, "Of the last six, per customer, that Stripe lacks"
+    yield "unpushed_hours", number, "Hours of customers, of the last six, that Stripe lacks"
     yield "oldest_unpushed_hour_age_seconds", age(ended_at), "Since the first of them was over"
 
 
