@@ -28,6 +28,7 @@ from billing.meter_admin import ClosingAdmin as ClosingAdmin
 from billing.meter_admin import MeterErrorAdmin as MeterErrorAdmin
 from billing.meter_admin import MeterPushAdmin as MeterPushAdmin
 from billing.meter_admin import ProofAdmin as ProofAdmin
+from billing.meter_admin import ProofRunAdmin as ProofRunAdmin
 from billing.models import Account, Notice, UsageHour
 from billing.stripe_admin import InvoiceAdmin as InvoiceAdmin
 from billing.stripe_admin import StripeEventAdmin as StripeEventAdmin

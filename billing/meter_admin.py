@@ -10,6 +10,7 @@ from accounts.filters import CustomerFilter
 from billing.columns import hour, minute, money, month, number, stripe_link
 from billing.long_lists import LongListAdmin
 from billing.meter_models import Closing, MeterError, MeterPush, Proof
+from billing.worker_models import ProofRun
 
 
 class DifferenceFilter(admin.SimpleListFilter):
@@ -74,6 +75,38 @@ class ProofAdmin(LongListAdmin[Proof]):
         "differences": "differences",
         "proved at": "proved_at",
     }
+
+
+@admin.register(ProofRun)
+class ProofRunAdmin(LongListAdmin[ProofRun]):
+    """The nightly proofs, and those of everything by hand."""
+
+    list_display = (
+        "__str__", "began", "ended", "customers", "months", "differing", "unanswered", "told",
+    )  # fmt: skip
+    ordering = ("-id",)
+    fields = list_display
+    export_columns = {
+        "night": "night",
+        "began at": "began_at",
+        "ended at": "ended_at",
+        "customers": "customers",
+        "months": "months",
+        "differing": "differing",
+        "unanswered": "unanswered",
+    }
+
+    @admin.display(description="began (UTC)")
+    def began(self, run: ProofRun) -> str:
+        return minute(run.began_at)
+
+    @admin.display(description="ended (UTC)")
+    def ended(self, run: ProofRun) -> str:
+        return minute(run.ended_at)
+
+    @admin.display(description="operator told (UTC)")
+    def told(self, run: ProofRun) -> str:
+        return minute(run.told_at)
 
 
 @admin.register(Closing)

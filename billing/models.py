@@ -20,6 +20,8 @@ from billing.meter_models import Proof as Proof
 from billing.plans import FREE, PLANS
 from billing.stripe_models import Invoice as Invoice
 from billing.stripe_models import StripeEvent as StripeEvent
+from billing.worker_models import ProofRun as ProofRun
+from billing.worker_models import WorkerPass as WorkerPass
 
 # An account is opened before any month that is counted, and rested.
 NO_MONTH = date.min

@@ -23,7 +23,7 @@ from billing.decision import Charge, Verdict
 from mnistapi.problems import Problem, internal_error, outcome_unknown, problem_from
 from mnistapi.transactions import Statement, Transaction, is_lock_timeout, make_durable
 from model import serving
-from predictions import idempotency
+from predictions import idempotency, metrics
 from predictions.idempotency import Identity, Retry, Stored
 from predictions.images import Images
 from predictions.models import Call
@@ -108,6 +108,16 @@ def settle(calls: list[OpenCall], latecomers: Latecomers = nobody) -> list[Outco
     not to be had fails its own customer's calls alone.
     """
     began = time.perf_counter()
+    outcomes = settle_together(calls, latecomers)
+    try:
+        count(calls, outcomes, began)
+    except Exception:  # what is in the books is answered all the same
+        log.exception("not_counted")
+    return outcomes
+
+
+def settle_together(calls: list[OpenCall], latecomers: Latecomers) -> list[Outcome]:
+    began = time.perf_counter()
     predict(calls)
     is_quick = time.perf_counter() - began < QUICK_SECONDS * len(calls)
     try:
@@ -119,7 +129,22 @@ def settle(calls: list[OpenCall], latecomers: Latecomers = nobody) -> list[Outco
             problem = problem_from(error)
             return [problem] * len(calls)
         log.exception("batch_failed")
-    return [outcome for call in calls for outcome in settle([call])]
+    return [outcome for call in calls for outcome in settle_together([call], nobody)]
+
+
+def count(calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float) -> None:
+    """For `/metrics`: what came of the calls, how long each has taken, and all of them together."""
+    now = time.perf_counter()
+    kinds = list(map(kind_of, calls, outcomes))
+    metrics.count(kinds, [now - call.began for call in calls], now - began)
+
+
+def kind_of(call: OpenCall, outcome: Outcome) -> metrics.Kind:
+    if isinstance(outcome, Problem):
+        return metrics.Kind(outcome.type.status, outcome.type.code)
+    if outcome.id != call.id or call.prediction is None:
+        return metrics.Kind(200)  # a replay
+    return metrics.Kind(200, "", call.prediction.release, len(call.prediction.probabilities))
 
 
 def settle_by_customer(calls: Sequence[OpenCall]) -> list[Outcome]:

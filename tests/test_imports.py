@@ -22,9 +22,10 @@ ALLOWED = {
 TIES = {
     "mnistapi/urls.py": {"accounts", "billing", "predictions"},
     "mnistapi/settings.py": {"accounts", "sandbox"},
-    "mnistapi/wsgi.py": {"model"},
+    "mnistapi/wsgi.py": {"model", "predictions"},
     "mnistapi/asgi.py": {"predictions"},
     "mnistapi/health.py": {"model"},
+    "mnistapi/metrics.py": {"billing"},
 }
 ONLY_IN = {
     "tensorflow": "model/tf.py",

@@ -202,8 +202,8 @@ def test_what_does_not_agree_is_named_and_an_operator_is_told(month: Month) -> N
     ]
     told = [f"{email}, {MONTH}: {difference}" for difference in differences]
     assert proved.stderr.removeprefix("CommandError: ").splitlines() == told
-    (mail,) = (text for text in installation.mails() if f"To: {OPERATOR}" in text)
-    assert all(line in mail for line in told)
+    mails = [text for text in installation.mails() if f"To: {OPERATOR}" in text]
+    assert any(all(line in mail for line in told) for mail in mails)  # the worker proves as well
     assert_proved(installation)
 
 
