@@ -82,10 +82,16 @@ class ProofRunAdmin(LongListAdmin[ProofRun]):
     """The nightly proofs, and those of everything by hand."""
 
     list_display = (
-        "__str__", "began", "ended", "customers", "months", "differing", "unanswered", "told",
-    )  # fmt: skip
+        "__str__",
+        minute("began_at", "began"),
+        minute("ended_at", "ended"),
+        number("customers", "customers"),
+        number("months", "months"),
+        number("differing", "differing"),
+        number("unanswered", "unanswered"),
+        minute("told_at", "operator told"),
+    )
     ordering = ("-id",)
-    fields = list_display
     export_columns = {
         "night": "night",
         "began at": "began_at",
@@ -95,18 +101,6 @@ class ProofRunAdmin(LongListAdmin[ProofRun]):
         "differing": "differing",
         "unanswered": "unanswered",
     }
-
-    @admin.display(description="began (UTC)")
-    def began(self, run: ProofRun) -> str:
-        return minute(run.began_at)
-
-    @admin.display(description="ended (UTC)")
-    def ended(self, run: ProofRun) -> str:
-        return minute(run.ended_at)
-
-    @admin.display(description="operator told (UTC)")
-    def told(self, run: ProofRun) -> str:
-        return minute(run.told_at)
 
 
 @admin.register(Closing)

@@ -158,7 +158,7 @@ def settle_by_customer(calls: Sequence[OpenCall]) -> list[Outcome]:
         of.setdefault(call.key.customer_id, []).append(call)
     outcomes: dict[UUID, Outcome] = {}
     for id in sorted(of, key=lambda id: id not in free):
-        outcomes |= zip((call.id for call in of[id]), settle(of[id]), strict=True)
+        outcomes |= zip((c.id for c in of[id]), settle_together(of[id], nobody), strict=True)
     return [outcomes[call.id] for call in calls]
 
 
