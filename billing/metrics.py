@@ -29,7 +29,7 @@ SELECT count(*), min(h.hour) + interval '1 hour'
 FROM (
     SELECT u.customer_id, u.hour, sum(u.units) AS units
     FROM billing_usagehour u JOIN accounts_apikey k ON k.id = u.key_id AND k.kind = %s
-    WHERE u.hour >= now() - interval '1 day' AND u.hour + interval '1 hour' <= now()
+    WHERE u.hour >= now() - interval '6 hours' AND u.hour + interval '1 hour' <= now()
     GROUP BY 1, 2
 ) AS h
 JOIN billing_account a ON a.customer_id = h.customer_id AND a.stripe_subscription_id <> ''
@@ -93,7 +93,7 @@ def of_hours() -> Iterator[Reading]:
     with connection.cursor() as cursor:
         cursor.execute(UNPUSHED, [Kind.LIVE])
         number, ended_at = cursor.fetchone()
-    yield "unpushed_hours", number, "Hours of customers, over within a day, that Stripe lacks"
+    yield "unpushed_hours", number, "Hours of customers, of the last six, that Stripe lacks"
     yield "oldest_unpushed_hour_age_seconds", age(ended_at), "Since the first of them was over"
 
 

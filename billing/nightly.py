@@ -64,7 +64,7 @@ def prove_some(run: ProofRun, stopped: threading.Event) -> bool:
             raise absent
         return False
     is_last = len(customers) < STEP
-    return is_last & run.add(
+    is_counted = run.add(
         is_last,
         reached=customers[-1].pk if customers else run.reached,
         customers=len(customers),
@@ -72,6 +72,7 @@ def prove_some(run: ProofRun, stopped: threading.Event) -> bool:
         differing=sum(one.differing for one in found),
         unanswered=len(faults),
     )
+    return is_last and is_counted
 
 
 def proved(customer: Customer) -> Found:

@@ -86,10 +86,10 @@ served: set[tuple[str, str]] = set()
 
 def count(kinds: Sequence[Kind], latencies: Sequence[float], seconds: float) -> None:
     """Count the calls of a batch, and the time that the batch took."""
-    for kind, number in tally(kinds).items():
-        calls_that(kind.status, kind.problem, kind.release).inc(number)
-        if kind.units:
-            units_of(kind.release).inc(number * kind.units)
+    for (status, problem, release, units), number in tally(kinds).items():
+        calls_that(status, problem, release).inc(number)
+        if units:
+            units_of(release).inc(number * units)
     call_seconds.add(sum(latencies), [bisect_left(SECONDS, latency) for latency in latencies])
     batches_of(size_of(len(kinds))).add(seconds, [bisect_left(SECONDS, seconds)])
 

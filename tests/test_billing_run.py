@@ -176,10 +176,9 @@ def test_a_part_that_stripe_fails_keeps_no_other_from_its_work(
 def test_stripe_is_not_asked_before_there_is_a_payer(
     monkeypatch: pytest.MonkeyPatch, owner: Holder
 ) -> None:
-    def asked() -> None:
+    def asked(key: str, base: str) -> None:
         raise AssertionError("Stripe was asked")
 
-    monkeypatch.setattr(stripe_gateway, "v1", asked)
-    monkeypatch.setattr(stripe_gateway, "v2", asked)
+    monkeypatch.setattr(stripe_gateway.client, "client_for", asked)
     Account.objects.of(owner.customer)
     call_command("bill")

@@ -249,6 +249,16 @@ def test_without_a_database_the_process_still_tells_what_it_counted(
     assert not any(name == "mnistapi_unpushed_hours" for name, _ in samples)
 
 
+def test_a_fault_in_counting_costs_no_answer(
+    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("predictions.metrics.count", full)
+    assert call(IMAGE).status_code == 200
+
+
 def test_no_label_says_who_called(call: Callable[..., Any], owner: Holder, client: Client) -> None:
     assert call(IMAGE).status_code == 200
     samples = [sample for sample in read(client) if sample[0].startswith("mnistapi_")]

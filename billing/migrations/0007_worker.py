@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0005_meter'),
+        ('billing', '0006_stripe_lists'),
     ]
 
     operations = [
