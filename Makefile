@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ $$(id -u) = 0 ] || echo sudo)
 PEERS := $(patsubst %/requirements.in,%,$(wildcard bench/peers/*/requirements.in))
-CODE := manage.py gunicorn.conf.py mnistapi accounts predictions billing model sandbox tests bench
+CODE := manage.py gunicorn.conf.py mnistapi accounts predictions billing model sandbox tests bench examples
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check lint format bench requirements install test-tools bench-tools
@@ -36,6 +36,7 @@ bench: install test-tools bench-tools  ## Measure what the README quotes; takes 
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.pace
 	$(BIN)/python -m bench.metering
+	$(BIN)/python -m bench.closing --customers 200
 
 requirements: install  ## Pin the newest versions that requirements*.in allow, with their hashes
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -6,6 +6,7 @@ import structlog
 from django.conf import settings
 
 from model import last_good, serving, serving_file
+from predictions import metrics
 
 LOOK_SECONDS = 1.0
 
@@ -21,7 +22,7 @@ class Watch:
 
     def __init__(self, runtime: str) -> None:
         self.runtime = runtime
-        self.failed = ""
+        self.wanted = self.failed = ""
         self.seen = serving_file.version(serving.RELEASES)
 
     def begin(self) -> None:
@@ -36,13 +37,17 @@ class Watch:
             if not last_good.recall():
                 raise
             serving.load(last_good.recall(), self.runtime)
-            log.error("release_failed", release=self.failed, error=str(error))
+            self.note_failure(error)
+        metrics.serves(serving.current().name, self.runtime, fails=bool(self.failed))
         threading.Thread(target=self.go_on_looking, name="releases", daemon=True).start()
 
     def go_on_looking(self) -> None:
         pause = threading.Event()
         while not pause.wait(LOOK_SECONDS):
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                log.exception("look_failed")
 
     def look(self) -> None:
         """If the file has changed, load what it names; where that fails, the old one goes on."""
@@ -54,18 +59,25 @@ class Watch:
         try:
             self.follow()
         except Exception as error:
-            log.error("release_failed", release=self.failed, current=before, error=str(error))
+            self.note_failure(error)
         else:
             log.info("release_changed", before=before, current=serving.current().name)
+        metrics.count_change(is_failed=bool(self.failed))
+        metrics.serves(serving.current().name, self.runtime, fails=bool(self.failed))
 
     def follow(self) -> None:
-        self.failed = serving_file.FILE_NAME
+        self.wanted = serving_file.FILE_NAME
         choice = serving_file.read(serving.RELEASES)
-        self.failed = choice.current
+        self.wanted = choice.current
         serving.follow(choice, self.runtime)
         self.failed = ""
         last_good.remember(choice.current)
         say_which_are_unusable()
+
+    def note_failure(self, error: Exception) -> None:
+        self.failed = self.wanted
+        current = serving.current().name
+        log.error("release_failed", release=self.failed, current=current, error=str(error))
 
 
 _watch: Watch | None = None
@@ -76,6 +88,7 @@ def begin() -> None:
     global _watch
     if settings.MODEL_RELEASE:
         serving.load(settings.MODEL_RELEASE, settings.MODEL_RUNTIME)
+        metrics.serves(serving.current().name, settings.MODEL_RUNTIME)
         say_which_are_unusable()
     else:
         _watch = Watch(settings.MODEL_RUNTIME)

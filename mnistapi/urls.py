@@ -1,4 +1,6 @@
-"""The table of contents. `/livez` and `/readyz` are answered before it, by `mnistapi.health`."""
+"""The table of contents. Answered before it are `/livez` and `/readyz`, by `mnistapi.health`, and
+`/metrics`, by `mnistapi.metrics`.
+"""
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
@@ -14,6 +16,7 @@ from billing.views import AccountView, UsageView, billing_page, usage_page
 from billing.webhooks import stripe_webhook
 from mnistapi import documents
 from mnistapi.openapi import DocsView
+from predictions.catalogue import ModelsView, model_list, model_page
 from predictions.views import BlogView, PredictionsView
 
 blog = BlogView.as_view()
@@ -22,6 +25,7 @@ api = [
     path("v1/predictions", PredictionsView.as_view()),
     path("v1/account", AccountView.as_view()),
     path("v1/usage", UsageView.as_view()),
+    path("v1/models", ModelsView.as_view()),
 ]
 
 
@@ -46,6 +50,9 @@ urlpatterns = [
         {"name": "preprocessing"},
         name="docs-preprocessing",
     ),
+    # the cards of the model
+    path("models/", model_list, name="models"),
+    path("models/<name>", model_page, name="model"),
     # a customer's pages
     path("accounts/signup/", accounts.SignUp.as_view()),
     path("accounts/confirm-email/", accounts.ConfirmEmail.as_view()),

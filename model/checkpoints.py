@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from model.cnn import CHANNELS, ConvolutionalNetwork
 from model.parts import in_parts
 from model.serving import ReleaseUnusable, check_images, release_folder
-from model.softmax import DIGITS, PIXELS, SoftmaxRegression
+from model.softmax import CLASSES, PIXELS, SoftmaxRegression
 from model.tf import tf
 
 Network = SoftmaxRegression | ConvolutionalNetwork
@@ -64,7 +64,7 @@ def has_kernels(reader: Any) -> bool:
 
 def softmax_regression(reader: Any) -> SoftmaxRegression:
     """Its variables by their shapes, because their names were up to whoever trained them."""
-    return SoftmaxRegression(only(reader, [PIXELS, DIGITS]), only(reader, [DIGITS]))
+    return SoftmaxRegression(only(reader, [PIXELS, CLASSES]), only(reader, [CLASSES]))
 
 
 def convolutional(reader: Any) -> ConvolutionalNetwork:

@@ -27,7 +27,7 @@ LEAST_PROBABILITY = 0.5
 def reasons(images: NDArray[np.float32], probabilities: NDArray[np.float32]) -> list[str | None]:
     """Why each of the images [n, 28, 28, 1] with these probabilities [n, 10] has no label.
 
-    None for those that have one.
+    None for those that have one. n is 1 or more.
     """
     inks: list[float] = images.reshape(len(images), -1).max(axis=1).tolist()
     sums: list[float] = probabilities.sum(axis=1).tolist()

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.labels import LABELS
 from model.serving_file import NAME, Choice, Shadow
 
 RELEASES = Path(os.environ.get("MODEL_RELEASES") or Path(__file__).parent / "releases").resolve()
@@ -103,7 +104,16 @@ def beside(
 
 
 def restored(release: str, runtime: str) -> Release:
-    """By `tensorflow` from the checkpoint, by `litert` from its export; raises ValueError."""
+    """With a column for each label. Raises ReleaseUnusable, or ValueError for the runtime."""
+    network = network_of(release, runtime)
+    columns = network.predict(np.zeros([1, 28, 28, 1], np.float32)).shape[1]
+    if columns != len(LABELS):
+        raise ReleaseUnusable(f"{release}: it has {columns} columns for {len(LABELS)} labels")
+    return network
+
+
+def network_of(release: str, runtime: str) -> Release:
+    """By `tensorflow` from the checkpoint, by `litert` from its export."""
     # Imported here: TensorFlow takes seconds, and most commands and the other runtime need none.
     if runtime == "tensorflow":
         from model import checkpoints

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model.labels import LABELS
 from model.tf import tf
 
-PIXELS, DIGITS = 28 * 28, 10
+PIXELS, CLASSES = 28 * 28, len(LABELS)
 
 
 class TrainingGraph(NamedTuple):
@@ -31,8 +32,8 @@ def training_graph(learning_rate: float) -> TrainingGraph:
     with tf.Graph().as_default() as graph:
         x = v1.placeholder(tf.float32, [None, PIXELS], name="x")  # [n, 784]
         y = v1.placeholder(tf.int32, [None], name="y")  # [n]
-        W = v1.Variable(tf.zeros([PIXELS, DIGITS]), name="W")  # [784, 10]
-        b = v1.Variable(tf.zeros([DIGITS]), name="b")  # [10]
+        W = v1.Variable(tf.zeros([PIXELS, CLASSES]), name="W")  # [784, 10]
+        b = v1.Variable(tf.zeros([CLASSES]), name="b")  # [10]
         logits = tf.matmul(x, W) + b  # [n, 10]
 
         # The post's -sum(y log p), from the logits: no NaN where p underflows to 0.
@@ -62,9 +63,10 @@ class SoftmaxRegression(tf.Module):  # type: ignore[misc]  # TensorFlow has no t
     @staticmethod
     def about() -> dict[str, Any]:
         """What a card says of the network."""
+        shapes = f"W {PIXELS} x {CLASSES}, b {CLASSES}"
         return {
             "kind": "softmax",
-            "description": "softmax regression: softmax(xW + b), W 784 x 10, b 10",
-            "parameters": PIXELS * DIGITS + DIGITS,
+            "description": f"softmax regression: softmax(xW + b), {shapes}",
+            "parameters": PIXELS * CLASSES + CLASSES,
             "rejects": False,
         }

@@ -22,6 +22,7 @@ from mnistapi import api_headers
 from mnistapi.django_bridge import Application, Receive, Scope, Send
 from mnistapi.problems import BAD_REQUEST, MEDIA_TYPE, Problem, problem_from
 from mnistapi.uuid7 import uuid7
+from predictions import metrics
 from predictions.endpoints import ENDPOINTS, Endpoint, Head
 from predictions.gathering import Gathering
 from predictions.known_keys import KnownKeys
@@ -33,7 +34,7 @@ Pairs = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 UNAUTHORIZED = 401
-# The images of a larger body are decoded and predicted where they hold up no others.
+# The images of a larger body, and pictures, are decoded and predicted where they hold up no others.
 LARGE = 64 * 2**10
 # So many of them are held in memory; the next is not read before one of these is decoded.
 LARGE_HELD = 16
@@ -88,6 +89,7 @@ class Door:
             outcome = await self.outcome(endpoint, query, headers, receive, id, began)
         except Exception as error:
             outcome = problem_from(error)
+            metrics.count_refusal(outcome.type.status, outcome.type.code)
             log.info("request", request_id=str(id), path=endpoint.path, status=outcome.type.status)
         if isinstance(outcome, Answer):
             head = [JSON, *raw([("x-request-id", str(outcome.id))])]
@@ -121,10 +123,14 @@ class Door:
     async def fill(self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive) -> None:
         """Give the call its images, or why it has none."""
         try:
-            if endpoint.length_of(head) <= LARGE:
-                endpoint.fill(call, head, await body_of(receive))
-            else:
+            if endpoint.length_of(head) > LARGE:
                 await self.fill_large(call, endpoint, head, receive)
+                return
+            body = await body_of(receive)
+            if endpoint.has_pictures(head, body):
+                await self.fill_aside(call, endpoint, head, body)
+            else:
+                endpoint.fill(call, head, body)
         except Problem as problem:
             call.refusal = problem
 
@@ -133,8 +139,11 @@ class Door:
     ) -> None:
         async with self.room_for_large:
             body = await large_body_of(receive, self.room_for_large.locked)
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self.large, fill_and_predict, call, endpoint, head, body)
+            await self.fill_aside(call, endpoint, head, body)
+
+    async def fill_aside(self, call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.large, fill_and_predict, call, endpoint, head, body)
 
     async def send(self, send: Send, status: int, head: Pairs, headers: Any, body: bytes) -> None:
         length = (b"content-length", str(len(body)).encode())

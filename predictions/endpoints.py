@@ -14,8 +14,8 @@ from mnistapi.problems import (
     Problem,
     problem_from,
 )
-from predictions import answers, idempotency, images
-from predictions.images import Form
+from predictions import answers, forms, idempotency
+from predictions.forms import Form
 from predictions.settlement import OpenCall, Receipt
 
 
@@ -58,24 +58,30 @@ class Endpoint:
             raise Problem(BODY_TOO_LARGE, f"The body may have {form.max_body:,} bytes.")
         return length
 
+    def has_pictures(self, head: Head, body: bytes) -> bool:
+        """Whether it may take long to read the body, however small it is."""
+        return self.forms[head.media_type].has_pictures(body)
+
     def fill(self, call: OpenCall, head: Head, body: bytes) -> None:
         """Give the call what its body asks for or, as it is logged all the same, why it
         has no images.
 
         `head` is one that `length_of` took.
         """
+        form = self.forms[head.media_type]
         try:
             if len(body) < int(head.content_length):
                 raise Problem(BAD_REQUEST, "The connection ended before the body did.")
             if head.idempotency_key is not None:
+                essence = form.essence(body, head.content_type)
                 call.retry = idempotency.retry(
-                    head.idempotency_key, self.path, head.media_type, body
+                    head.idempotency_key, self.path, head.media_type, essence
                 )
-            call.images, call.release = self.forms[head.media_type].decode(body)
+            call.images, call.release = form.decode(body, head.content_type)
         except Exception as error:
             call.refusal = problem_from(error)
 
 
-PREDICTIONS = Endpoint("/v1/predictions", images.FORMS, answers.answer)
-BLOG = Endpoint("/", images.BLOG_FORMS, answers.blog_answer)
+PREDICTIONS = Endpoint("/v1/predictions", forms.FORMS, answers.answer)
+BLOG = Endpoint("/", forms.BLOG_FORMS, answers.blog_answer)
 ENDPOINTS = {endpoint.path: endpoint for endpoint in (PREDICTIONS, BLOG)}

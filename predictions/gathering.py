@@ -13,6 +13,7 @@ from collections.abc import Collection
 import structlog
 
 from predictions.settlement import OpenCall, Outcome, settle
+from predictions.shadow import shadow
 
 MAX_BATCH = 128
 
@@ -58,6 +59,7 @@ class Gathering:
         while batch.begin():
             outcomes = settle(batch.calls(), batch.latecomers)
             self.loop.call_soon_threadsafe(answer, batch.waiting, outcomes)
+            shadow.offer(batch.calls(), outcomes)
 
 
 class Batch:

@@ -7,6 +7,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
 from billing.rating import CURRENCY
 from mnistapi.openapi import closed, problem_responses
+from model import labels
 from predictions.idempotency import MAX_LENGTH
 from predictions.images import INKS, MAX_IMAGES, MAX_RELEASE_LENGTH, PIXELS, SIDE
 
@@ -80,7 +81,8 @@ RELEASE = {
     "description": "The name of the release that is to answer; without it, the current one.",
 }
 PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
-PROBABILITIES = {"type": "array", "items": PROBABILITY, "minItems": 10, "maxItems": 10}
+LABELS = len(labels.LABELS)
+PROBABILITIES = {"type": "array", "items": PROBABILITY, "minItems": LABELS, "maxItems": LABELS}
 
 
 def sent(field: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -89,13 +91,19 @@ def sent(field: str, schema: dict[str, Any]) -> dict[str, Any]:
     return closed(**{field: schema}) | {"properties": {field: schema, **options}}
 
 
+BASE64 = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "description": "A PNG or JPEG of up to 4 megapixels, as base64 or as a `data:` URL.",
+}
+BASE64S = {"type": "array", "items": BASE64, "minItems": 1, "maxItems": MAX_IMAGES}
 BODY = {
     "oneOf": [
         FLAT,
         ROWS,
         IMAGES,
-        sent("image", IMAGE),
-        sent("images", {"oneOf": [FLAT, ROWS, IMAGES]}),
+        sent("image", {"oneOf": [FLAT, ROWS, BASE64]}),
+        sent("images", {"oneOf": [FLAT, ROWS, IMAGES, BASE64S]}),
     ]
 }
 
@@ -106,11 +114,45 @@ NPY = {
     "or floats.",
 }
 
-PREDICTION = closed(
-    digit={"type": "integer", "minimum": 0, "maximum": 9},
-    confidence=PROBABILITY,
-    probabilities=PROBABILITIES,
+PICTURE = {
+    "type": "string",
+    "format": "binary",
+    "description": "Up to 4 megapixels; the digit is looked for in it.",
+}
+FORM = closed(
+    image={"type": "array", "items": PICTURE, "minItems": 1, "description": "PNG or JPEG."}
 )
+FORM["properties"] |= {"ink": INK, "release": RELEASE}
+
+LIKELIHOODS = {
+    "confidence": PROBABILITY | {"description": "The greatest of the probabilities."},
+    "probabilities": PROBABILITIES
+    | {
+        "description": "In the order of the labels. They sum to 1 or, from a release that knows "
+        "what it does not know, to the probability that the image shows any of them.",
+    },
+}
+PREDICTION = {
+    "oneOf": [
+        closed(**{labels.FIELD: {"enum": labels.LABELS}, **LIKELIHOODS}),
+        closed(
+            **{
+                labels.FIELD: {
+                    "type": "null",
+                    "description": "None of them: `reason` says why. It is a prediction like any "
+                    "other, and has the same price.",
+                },
+                "reason": {
+                    "enum": list(labels.REASONS),
+                    "description": "; ".join(
+                        f"`{reason}`: {why}" for reason, why in labels.REASONS.items()
+                    ),
+                },
+                **LIKELIHOODS,
+            }
+        ),
+    ]
+}
 COUNT = {"type": "integer", "minimum": 0}
 DOLLARS = {"type": "string", "pattern": r"^\d+\.\d{2,6}$"}
 USAGE = closed(
@@ -147,7 +189,13 @@ PREDICTIONS: dict[str, Any] = {
     "description": "One image, or as many as your plan allows. A 200 is a receipt: its row is in "
     "the log. Whatever else is answered is not charged.",
     "parameters": HEADERS,
-    "request": {"application/json": BODY, "application/x-npy": NPY},
+    "request": {
+        "application/json": BODY,
+        "application/x-npy": NPY,
+        "image/png": PICTURE,
+        "image/jpeg": PICTURE,
+        "multipart/form-data": FORM,
+    },
     "responses": {(200, "application/json"): ANSWER, **REFUSALS},
     "examples": [
         OpenApiExample(
@@ -167,4 +215,48 @@ BLOG: dict[str, Any] = {
     "parameters": HEADERS,
     "request": {"application/json": FLAT},
     "responses": {(200, "application/json"): PROBABILITIES, **REFUSALS},
+}
+
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+MODEL = closed(
+    name={"type": "string", "description": "What a call asks for as `release`."},
+    current={"type": "boolean", "description": "Whether it answers calls that ask for none."},
+    network={"type": ["string", "null"]},
+    labels={"type": "array", "items": {"enum": labels.LABELS}},
+    rejects={
+        "type": "boolean",
+        "description": "Whether it says of an image that it shows none of these. A blank one is "
+        "always told.",
+    },
+    accuracy={
+        "oneOf": [
+            {"type": "null"},
+            closed(
+                share=SHARE,
+                interval={
+                    "type": "array",
+                    "items": SHARE,
+                    "minItems": 2,
+                    "maxItems": 2,
+                    "description": "In which the share would lie for such images, with 95 %.",
+                },
+                images={"type": "integer", "minimum": 1},
+            ),
+        ],
+        "description": "The share of the test images that it answered rightly.",
+    },
+    date={"type": ["string", "null"], "format": "date"},
+    url={"type": "string", "format": "uri", "description": "Its card, for people."},
+)
+MODELS: dict[str, Any] = {
+    "operation_id": "models",
+    "tags": ["models"],
+    "summary": "The releases of the model",
+    "description": "Needs no key. The current one comes first.",
+    "auth": [],
+    "request": None,
+    "responses": {
+        (200, "application/json"): closed(models={"type": "array", "items": MODEL}),
+        **problem_responses(400, 405, 500),
+    },
 }

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from accounts.models import APIKey, Customer, User
 from billing import ledger
 from model import serving
 from tests.clock import Clock
+from tests.releases import two
 from tests.serving import DOORS, Server, drop_database, new_database
 
 DIGIT = settings.BASE_DIR / "mnistapi" / "static" / "mnistapi" / "digit.json"
@@ -96,6 +98,14 @@ def release() -> str:
     """The released model, warm in this process."""
     serving.load("softmax-1")
     return serving.current().name
+
+
+@pytest.fixture
+def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of releases is another, with two of them, of which none is loaded."""
+    monkeypatch.setattr(serving, "RELEASES", two(tmp_path / "releases"))
+    monkeypatch.setattr(serving, "_loaded", None)
+    return serving.RELEASES
 
 
 @pytest.fixture

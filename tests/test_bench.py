@@ -26,7 +26,7 @@ from bench.report import ALONE, BASIS, COLUMNS, TARGETS, Target, table
 from bench.samples import Samples
 from bench.servers import Contestant, NotServing, Program
 from model import serving
-from predictions import images
+from predictions import forms
 from tests.serving import ROOT, free_port
 
 WELL = {
@@ -388,7 +388,7 @@ def test_everyone_is_sent_the_same_digit() -> None:
 def test_the_digit_is_read_the_same_by_the_blog_s_convention_and_by_ours() -> None:
     """The peers invert it as the post did; the product sees for itself that the ink is dark."""
     body = json.dumps(IMAGE).encode()
-    ours, theirs = images.decode_json(body).images, images.decode_blog(body).images
+    ours, theirs = forms.decode_json(body).images, forms.decode_blog(body).images
     np.testing.assert_array_equal(ours, theirs)
     assert serving.restored("softmax-1", "litert").predict(ours).argmax() == DIGIT
 

@@ -4,6 +4,7 @@ Over HTTP, against gunicorn, with what a test client cannot send. What a request
 here, so that both doors cannot be wrong alike.
 """
 
+import base64
 import re
 import secrets
 import subprocess
@@ -16,8 +17,10 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from PIL import Image
 
 from tests.conftest import DIGIT
+from tests.pictures import MULTIPART, THREE, animation, black_png, form, jpeg, png
 from tests.serving import Answer, Issue, Server, answer_of
 
 RAW = DIGIT.read_bytes()
@@ -25,6 +28,11 @@ FLAT = orjson.loads(RAW)
 ROWS = [FLAT[start : start + 28] for start in range(0, 784, 28)]
 PIXELS = np.array(FLAT, np.uint8)
 JSON, NPY = "Content-Type: application/json", "Content-Type: application/x-npy"
+PNG, JPEG = "Content-Type: image/png", "Content-Type: image/jpeg"
+FORM = f"Content-Type: {MULTIPART}"
+PICTURE = png(THREE)
+TEXT = base64.b64encode(PICTURE).decode()
+LARGE = jpeg(Image.fromarray(255 - THREE).resize((1600, 1600)))
 KEY = "Authorization: Bearer {key}"
 PREDICTIONS = "/v1/predictions"
 
@@ -98,6 +106,13 @@ ANSWERED = {
     "a float64 npy": Request(saved(PIXELS.reshape(1, 28, 28) / 255), content=NPY),
     "a hundred in an npy": Request(saved(np.tile(PIXELS, (100, 1))), content=NPY),
     "two hundred in JSON": Request(dumped([FLAT] * 200)),
+    "a PNG": Request(PICTURE, content=PNG),
+    "a PNG of a few bytes and many pixels": Request(black_png(2048, 2048), content=PNG),
+    "a large JPEG": Request(LARGE, content=JPEG),
+    "a JPEG that is called PNG": Request(LARGE, content=PNG),
+    "a form of files": Request(form([PICTURE, LARGE], ink="light"), content=FORM),
+    "a PNG in JSON": Request(dumped({"image": TEXT})),
+    "PNGs in JSON": Request(dumped({"images": [TEXT] * 60, "ink": "light"})),
     "a type with parameters": Request(content="Content-Type: Application/JSON; charset=latin-1"),
     "a type with parameters that cannot be read": Request(content=f"{JSON}; a*=foo'en'bar"),
     "a key in X-API-Key": Request(key="X-API-Key: {key}"),
@@ -171,7 +186,7 @@ REFUSED = {
         head=("Transfer-Encoding: chunked",),
     ),
     "another type before the length": refused(
-        415, "unsupported_media_type", b"", length="", content="Content-Type: image/png"
+        415, "unsupported_media_type", b"", length="", content="Content-Type: image/gif"
     ),
     "more JSON than is read": refused(413, "body_too_large", b"[" + b" " * 2**21 + b"]"),
     "more npy than is read": refused(413, "body_too_large", b"x" * (10 * 2**20 + 1), content=NPY),
@@ -215,6 +230,34 @@ REFUSED = {
     ),
     "more images than any plan allows": refused(
         422, "too_many_images", saved(np.zeros((2_001, 784), np.uint8)), content=NPY
+    ),
+    "a PNG for the blog": refused(415, "unsupported_media_type", PICTURE, content=PNG, **BLOG),
+    "a form for the blog": refused(
+        415, "unsupported_media_type", form([PICTURE]), content=FORM, **BLOG
+    ),
+    "more JPEG than is read": refused(
+        413, "body_too_large", b"\xff\xd8\xff" + b"x" * (10 * 2**20), content=JPEG
+    ),
+    "a PNG that is cut off": refused(400, "malformed_picture", PICTURE[:-9], content=PNG),
+    "a large JPEG that is cut off": refused(400, "malformed_picture", LARGE[:-9], content=JPEG),
+    "text that is called PNG": refused(415, "unsupported_picture", RAW, content=PNG),
+    "a bomb": refused(422, "too_many_pixels", black_png(9_000, 9_000), content=PNG),
+    "an animation": refused(422, "animated_picture", animation(), content=PNG),
+    "a text that is no base64": refused(422, "invalid_base64", dumped({"image": "?" * 200})),
+    "a bomb in JSON": refused(
+        422,
+        "too_many_pixels",
+        dumped({"image": base64.b64encode(black_png(3_000, 3_000)).decode()}),
+    ),
+    "a form that is cut off": refused(
+        400, "malformed_multipart", form([PICTURE])[:-9], content=FORM
+    ),
+    "a form without a boundary": refused(
+        400, "malformed_multipart", form([PICTURE]), content="Content-Type: multipart/form-data"
+    ),
+    "a form without a file": refused(422, "wrong_shape", form([], ink="dark"), content=FORM),
+    "a release that is no name": refused(
+        422, "invalid_release", dumped({"image": FLAT, "release": "x" * 101})
     ),
     # idempotency
     "an empty idempotency key": refused(

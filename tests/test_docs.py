@@ -12,7 +12,7 @@ from django.core.management import call_command, get_commands
 from django.db import connection
 
 from billing.plans import FREE, PAYG, PLANS, SANDBOX
-from predictions import idempotency, images
+from predictions import forms, idempotency
 from predictions.models import Idempotency
 from tests.conftest import Holder
 from tests.serving import Server
@@ -37,7 +37,7 @@ def test_the_limits_in_the_documents_are_those_of_the_plans() -> None:
 
 
 def test_the_sizes_of_bodies_in_the_documents_are_those_of_the_code() -> None:
-    json, npy = (images.FORMS[f"application/{form}"].max_body for form in ("json", "x-npy"))
+    json, npy = (forms.FORMS[f"application/{form}"].max_body for form in ("json", "x-npy"))
     assert f"JSON may have {json // 2**20} MiB ({json:,} bytes)" in ERRORS
     assert f"A `.npy` file may have {npy // 2**20} MiB ({npy:,} bytes)" in ERRORS
     assert f"A file may have {npy // 2**20} MiB" in PREPROCESSING

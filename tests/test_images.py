@@ -11,16 +11,8 @@ from hypothesis.extra import numpy as npst
 
 from mnistapi.problems import Problem
 from predictions.endpoints import PREDICTIONS, Head
-from predictions.images import (
-    MAX_IMAGES,
-    MAX_RELEASE_LENGTH,
-    PIXELS,
-    SIDE,
-    Images,
-    decode_blog,
-    decode_json,
-    decode_npy,
-)
+from predictions.forms import decode_blog, decode_json, decode_npy
+from predictions.images import MAX_IMAGES, MAX_RELEASE_LENGTH, PIXELS, SIDE, Images
 from tests.calls import opened
 from tests.conftest import Holder
 

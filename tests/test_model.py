@@ -55,7 +55,7 @@ def images() -> Floats:
 
 @pytest.fixture(autouse=True)
 def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "_current", None)
+    monkeypatch.setattr(serving, "_loaded", None)
 
 
 def test_a_checkpoint_of_tensorflow_1_restores(

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.keys import Kind
 from billing.models import Account
 from billing.plans import SANDBOX
-from predictions.images import FORMS
+from predictions.forms import FORMS
 from tests.conftest import Holder
 from tests.test_predictions import BLANK, THREE
 
@@ -50,7 +50,13 @@ def test_the_document_is_openapi_3_1() -> None:
 
 
 def test_it_holds_the_calls_of_the_api_and_nothing_else() -> None:
-    assert set(document()["paths"]) == {"/", "/v1/predictions", "/v1/account", "/v1/usage"}
+    assert set(document()["paths"]) == {
+        "/",
+        "/v1/predictions",
+        "/v1/account",
+        "/v1/usage",
+        "/v1/models",
+    }
     assert {method for path in document()["paths"].values() for method in path} == {"post", "get"}
 
 

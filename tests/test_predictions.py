@@ -14,7 +14,8 @@ from billing.plans import SANDBOX
 from mnistapi import problems, uuid7
 from model import serving
 from predictions import partitions, settlement
-from predictions.images import FORMS, PIXELS
+from predictions.forms import FORMS
+from predictions.images import PIXELS
 from predictions.models import Call
 from tests.calls import opened
 from tests.conftest import DIGIT, Holder
@@ -159,7 +160,7 @@ def test_a_fault_of_the_model_is_logged_and_free(call: Any, monkeypatch: Any) ->
 
 
 def test_a_fault_of_the_decoder_is_logged_and_free(call: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("predictions.images.parse", lambda body: 1 / 0)
+    monkeypatch.setattr("predictions.forms.parse", lambda body: 1 / 0)
     assert call(THREE).status_code == 500
     assert Call.objects.values_list("status", "units").get() == (500, 0)
 

@@ -3,30 +3,37 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg2
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.db.models import F, Sum
 
 from accounts.keys import Kind
 from accounts.models import APIKey
-from billing import decision
+from billing import decision, ledger
 from billing.models import Account, UsageHour
 from billing.plans import SANDBOX
 from mnistapi.problems import WRONG_SHAPE, Problem
 from model import serving
 from predictions import settlement
-from predictions.answers import answer
+from predictions.answers import answer, blog_answer
 from predictions.models import Call
 from predictions.settlement import Answer, OpenCall, Outcome, settle
 from tests.calls import opened
 from tests.clock import Clock
-from tests.conftest import Holder
+from tests.conftest import DIGIT, Holder
 from tests.faults import lose_connection, lost_at
+from tests.releases import remove
+
+IMAGE = (np.array(json.loads(DIGIT.read_text()), np.float32) / 255).reshape(1, 28, 28, 1)  # a 3
 
 
 def codes(outcomes: list[Outcome]) -> list[str]:
@@ -139,6 +146,129 @@ def test_a_call_that_is_refused_already_is_refused_first_for_its_account_and_its
     refusal = Problem(WRONG_SHAPE, "no image")
     assert codes(settle([opened(owner, None, refusal=refusal)])) == [code]
     assert Call.objects.get().problem == code
+
+
+# A release that is asked for, and images that show no digit
+
+
+def releases_of(outcomes: list[Outcome]) -> list[str]:
+    """Of each answer, who made it."""
+    return [json.loads(one.body)["release"] for one in outcomes if isinstance(one, Answer)]
+
+
+def digits_of(outcome: Outcome) -> list[int | None]:
+    assert isinstance(outcome, Answer)
+    return [prediction["digit"] for prediction in json.loads(outcome.body)["predictions"]]
+
+
+def test_each_call_of_a_batch_is_answered_by_the_release_that_it_asks_for(
+    owner: Holder, stranger: Holder, releases: Path
+) -> None:
+    serving.load("a-1", "litert")
+    asked = [None, "b-1", "a-1", "b-1", None]
+    calls = [opened(of, IMAGE, release=of_name) for of_name in asked for of in (owner, stranger)]
+    outcomes = settle(calls)
+    makers = [name or "a-1" for name in asked for _ in range(2)]
+    assert releases_of(outcomes) == makers
+    assert [digits_of(one) for one in outcomes] == [[3 if by == "a-1" else 4] for by in makers]
+    rows = dict(Call.objects.values_list("pk", "release"))
+    assert [rows[call.id] for call in calls] == makers
+    hours = UsageHour.objects.values_list("release").annotate(units=Sum("units"))
+    assert dict(hours) == {"a-1": 6, "b-1": 4}
+
+
+def test_a_release_is_asked_once_for_all_its_calls(
+    owner: Holder, releases: Path, monkeypatch: Any
+) -> None:
+    serving.load("a-1", "litert")
+    sizes = []
+    for release in serving.loaded().by_name.values():
+        predict = release.predict
+
+        def counted(images: Any, predict: Any = predict) -> Any:
+            sizes.append(len(images))
+            return predict(images)
+
+        monkeypatch.setattr(release, "predict", counted)
+    asked = [None, "b-1", "a-1", "b-1", None]
+    settle([opened(owner, 2, release=name) for name in asked])
+    assert sizes == [6, 4]
+
+
+def test_a_release_that_is_not_there_is_refused_logged_and_free(
+    owner: Holder, releases: Path
+) -> None:
+    serving.load("a-1", "litert")
+    calls = [opened(owner, 1), opened(owner, 2, release="../a-1"), opened(owner, 4)]
+    outcomes = settle(calls)
+    assert codes(outcomes) == ["", "unknown_release", ""]
+    assert isinstance(outcomes[1], Problem)
+    assert "a-1, b-1" in outcomes[1].detail
+    books_agree_with(calls, outcomes)
+    assert Call.objects.get(pk=calls[1].id).release == ""
+
+
+def test_a_call_that_is_sent_again_is_answered_though_its_release_is_gone(
+    owner: Holder, releases: Path
+) -> None:
+    serving.load("a-1", "litert")
+    (first,) = settle([opened(owner, IMAGE, "a", release="b-1")])
+    remove(releases, "b-1")
+    serving.load("a-1", "litert")
+    again, new = settle([opened(owner, IMAGE, name, release="b-1") for name in ("a", "b")])
+    assert isinstance(first, Answer)
+    assert isinstance(again, Answer)
+    assert again.body == first.body
+    assert codes([new]) == ["unknown_release"]
+
+
+def test_a_release_that_fails_hurts_only_who_asked_for_it(
+    owner: Holder, releases: Path, monkeypatch: Any
+) -> None:
+    serving.load("a-1", "litert")
+    monkeypatch.setattr(serving.named("b-1"), "predict", lambda images: 1 / 0)
+    calls = [opened(owner, n, release=name) for n, name in ((1, "b-1"), (2, None), (4, "a-1"))]
+    outcomes = settle(calls)
+    assert codes(outcomes) == ["internal_error", "", ""]
+    books_agree_with(calls, outcomes)
+
+
+class Knows:
+    """A network that knows a 3, and of everything else that it is no digit."""
+
+    name = "knows"
+
+    def predict(self, images: Any) -> Any:
+        is_three = (images == IMAGE).all(axis=(1, 2, 3))
+        return np.eye(10, dtype=np.float32)[[3] * len(images)] * np.where(is_three, 0.9, 0.3)[
+            :, None
+        ].astype(np.float32)
+
+
+def test_an_image_that_shows_no_digit_is_answered_with_the_reason_and_charged(
+    owner: Holder, release: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(serving, "current", Knows)
+    images = np.concatenate([IMAGE, np.zeros_like(IMAGE), 1 - IMAGE])
+    calls = [opened(owner, 1), opened(owner, images)]
+    outcomes = settle(calls)
+    assert [digits_of(one) for one in outcomes] == [[None], [3, None, None]]
+    assert isinstance(outcomes[1], Answer)
+    three, blank, other = json.loads(outcomes[1].body)["predictions"]
+    assert "reason" not in three
+    assert (blank["reason"], other["reason"]) == ("blank", "not_a_digit")
+    assert [round(one["confidence"], 6) for one in (three, blank, other)] == [0.9, 0.3, 0.3]
+    assert len(blank["probabilities"]) == 10
+    assert [units_of(one) for one in outcomes if isinstance(one, Answer)] == [1, 3]
+    books_agree_with(calls, outcomes)
+
+
+def test_the_bare_answer_of_the_blog_is_ten_numbers_though_there_is_no_ink(
+    owner: Holder, release: str
+) -> None:
+    (outcome,) = settle([opened(owner, 1, write=blog_answer)])
+    assert isinstance(outcome, Answer)
+    assert len(json.loads(outcome.body)) == 10
 
 
 # What fails in one call
@@ -479,6 +609,89 @@ def test_a_commit_that_cannot_be_waited_for_any_longer_is_not_called_free(
     assert codes(outcomes) == ["outcome_unknown"]
     assert isinstance(outcomes[0], Problem)
     assert outcomes[0].billed is None
+
+
+# An account that is held, a key that is gone
+
+
+@contextmanager
+def held(holder: Holder) -> Iterator[None]:
+    """Another connection has locked the holder's account."""
+    here = connection.get_connection_params()
+    line = psycopg2.connect(**{name: here[name] for name in ("dbname", "user", "host")})
+    try:
+        with line.cursor() as cursor:
+            cursor.execute(
+                "SELECT FROM billing_account WHERE customer_id = %s FOR UPDATE",
+                [holder.customer.pk],
+            )
+        yield
+    finally:
+        line.close()
+
+
+@pytest.fixture
+def impatient(transactional_db: None) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+        yield
+        cursor.execute("RESET lock_timeout")
+
+
+def test_an_account_that_is_held_fails_the_calls_of_its_own_customer_alone(
+    impatient: None, owner: Holder, stranger: Holder, holder: Any, release: str, monkeypatch: Any
+) -> None:
+    third = holder("third@example.com")
+    Account.objects.open([one.customer.pk for one in (owner, stranger, third)])
+    tried: list[list[int]] = []
+
+    def watched(transaction: Any, pairs: Any) -> Any:
+        tried.append([customer for customer, _ in pairs])
+        return read(transaction, pairs)
+
+    read = ledger.opened
+    monkeypatch.setattr(ledger, "opened", watched)
+    calls = [opened(of, retry=f"retry-{n}") for n, of in enumerate([owner, stranger, owner, third])]
+    with held(owner):
+        outcomes = settle(calls)
+    assert codes(outcomes) == ["unavailable", "", "unavailable", ""]
+    assert tried[-1] == [owner.customer.pk] * 2  # who is held keeps nobody waiting a second time
+    assert sorted(map(len, tried)) == [1, 1, 2, 4]
+    books_agree_with([calls[1], calls[3]], [outcomes[1], outcomes[3]])
+    assert codes(settle([calls[0], calls[2]])) == ["", ""]
+
+
+def test_where_nobody_can_say_which_account_is_held_all_are_told_to_come_again(
+    impatient: None, owner: Holder, stranger: Holder, release: str, monkeypatch: Any
+) -> None:
+    def away(ids: Any) -> set[int]:
+        raise OperationalError("the database is away")
+
+    Account.objects.open([owner.customer.pk, stranger.customer.pk])
+    monkeypatch.setattr(ledger, "free_accounts", away)
+    with held(owner):
+        outcomes = settle([opened(owner), opened(stranger)])
+    assert codes(outcomes) == ["unavailable"] * 2
+
+
+def test_a_key_that_is_deleted_under_its_call_is_unknown_and_hurts_no_other(
+    owner: Holder, stranger: Holder, release: str
+) -> None:
+    APIKey.objects.filter(pk=owner.row.pk).delete()
+    calls = [opened(owner), opened(stranger), opened(owner, retry="again")]
+    outcomes = settle(calls)
+    assert codes(outcomes) == ["invalid_key", "", "invalid_key"]
+    books_agree_with(calls[1:2], outcomes[1:2])
+
+
+def test_a_customer_who_is_deleted_under_his_call_is_unknown(
+    owner: Holder, stranger: Holder, release: str
+) -> None:
+    APIKey.objects.filter(pk=owner.row.pk).delete()
+    owner.customer.delete()
+    (alone,) = codes(settle([opened(owner)]))
+    assert alone == "invalid_key"
+    assert codes(settle([opened(owner), opened(stranger)])) == ["invalid_key", ""]
 
 
 # Many at once

@@ -1,0 +1,106 @@
+"""Images that are sent as numbers: in the form of MNIST, in 0..1 or 0..255, the ink light or dark.
+
+Pure functions; docs/preprocessing.md says the same in words. What is refused is refused with a
+problem that says which image and which pixel.
+"""
+
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mnistapi.problems import NOT_A_NUMBER, PIXEL_OUT_OF_RANGE, Problem
+from predictions.images import PIXELS, SIDE, Images, shaped, wrong_shape
+
+Pixels = npt.NDArray[Any]  # [n, 784] of uint8 or floats, as they were sent
+
+WHITE = 255
+ROUNDING = 1e-3
+
+# The 108 pixels around the edge, by their place in a flat image.
+FRAME = np.flatnonzero(np.pad(np.zeros((SIDE - 2, SIDE - 2)), 1, constant_values=1))
+
+# What each whole number becomes, by whether its image is in 0..255 and whether its ink is dark.
+UNIT, BYTES = np.minimum(np.arange(256), 1), np.arange(256) / WHITE
+TABLES = np.array([UNIT, 1 - UNIT, BYTES, 1 - BYTES], np.float32)
+
+
+def pixels_of(images: list[Any], may_hold_booleans: bool) -> Pixels:
+    """The numbers of JSON images, each in 0..255: uint8 [n, 784] if all are whole, else float64."""
+    rows = [flat(image, index) for index, image in enumerate(images)]
+    if not may_hold_booleans:
+        try:  # the usual case, at a quarter of the cost: each row is a list of bytes
+            return np.frombuffer(b"".join(map(bytes, rows)), np.uint8).reshape(-1, PIXELS)
+        except (TypeError, ValueError):
+            pass
+    for index, row in enumerate(rows):
+        refuse_other_types(row, index)
+    return in_range(np.array(rows, np.float64), rows)
+
+
+def is_row(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == SIDE and not isinstance(value[0], list)
+
+
+def flat(image: Any, index: int) -> list[Any]:
+    """The 784 items of one image that is flat or 28 x 28."""
+    if not isinstance(image, list):
+        wrong_shape(f"Image {index} is not an array.")
+    if len(image) == SIDE and all(is_row(row) for row in image):
+        image = list(chain.from_iterable(image))
+    if len(image) != PIXELS:
+        wrong_shape(f"Image {index} is not 784 numbers or 28 rows of 28.")
+    return list(image)
+
+
+def refuse_other_types(numbers: list[Any], index: int) -> None:
+    """A look at the types, as numpy would take "1", true and null for numbers."""
+    if set(map(type, numbers)) <= {int, float}:
+        return
+    for pixel, number in enumerate(numbers):
+        if type(number) not in (int, float):
+            kind = {str: "text", bool: "a boolean", list: "an array"}.get(type(number), "no number")
+            raise Problem(NOT_A_NUMBER, f"Pixel {pixel} of image {index} is {kind}.")
+
+
+def in_range(pixels: Pixels, given: Any) -> Pixels:
+    """The pixels, if they are all in 0..255; `given` has them as they were sent."""
+    outside = np.argwhere((pixels < 0) | (pixels > WHITE))
+    if len(outside):
+        image, pixel = outside[0]
+        raise Problem(
+            PIXEL_OUT_OF_RANGE,
+            f"Pixel {pixel} of image {image} is {given[image][pixel]}; pixels are 0 to 255.",
+        )
+    return pixels
+
+
+def as_images(pixels: Pixels, ink: str | None) -> Images:
+    """Bring images as people have them to what MNIST is: [n, 784] -> [n, 28, 28, 1].
+
+    Each image is looked at by itself, so that its answer does not depend on its neighbours. One
+    with a value above 1, by more than a rounding, is in 0..255, another in 0..1. Unless `ink` is
+    said, the paper is what most of the frame is: where that is light, the image is inverted.
+    """
+    white = np.where(pixels.max(axis=1) > 1 + ROUNDING, WHITE, 1)
+    has_dark_ink = on_light_paper(pixels, white) if ink is None else ink == "dark"
+    if pixels.dtype == np.uint8:
+        return shaped(looked_up(pixels, white, has_dark_ink))
+    images = np.minimum(pixels / white[:, None], 1)
+    np.subtract(1, images, out=images, where=np.reshape(has_dark_ink, (-1, 1)))
+    return shaped(images.astype(np.float32))
+
+
+def on_light_paper(pixels: Pixels, white: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """For each of [n, 784]: is the mean of its frame, one pixel wide, above half of white?"""
+    return np.asarray(pixels.take(FRAME, axis=1).sum(axis=1) > white * (len(FRAME) / 2))
+
+
+def looked_up(pixels: Pixels, white: npt.NDArray[Any], has_dark_ink: Any) -> Images:
+    """Whole numbers by the table of their image, which is a fraction of what arithmetic takes."""
+    tables = 2 * (white == WHITE) + has_dark_ink
+    first = tables[0]
+    if len(tables) == 1 or (tables == first).all():
+        return np.asarray(TABLES[first].take(pixels))
+    return np.asarray(TABLES[tables[:, None], pixels])
