@@ -20,6 +20,7 @@ WHITE = 255
 VIEW = 280  # the longer side of what is looked at; larger pictures are averaged down to it
 AT_ONCE = 2**18  # pixels that are worked on, which bounds the memory
 
+DIMMEST = 0.05
 FAINTEST = 0.08  # of the light of the paper: what takes less away is no ink
 ABOVE_NOISE = 6  # standard deviations of the noise
 TRACE = 0.12  # of the full ink: what has less is paper
@@ -74,15 +75,15 @@ def normalised(views: Floats, said: str | None) -> Floats:
 
 
 def has_dark_ink(views: Floats) -> Mask:
-    """Whether most of a picture, and of its frame, is what is light there."""
+    """Whether most of a picture, and of its frame, is what is light there, shadows apart."""
+    even = views - planes(views)
     reach = max(views.shape[1:]) // 4
-    middle = (largest_near(views, reach) + smallest_near(views, reach)) / 2
-    above = views - middle
+    above = even - (largest_near(even, reach) + smallest_near(even, reach)) / 2
     frame = np.ones(views.shape[1:], np.float32)
     edge = max(1, min(views.shape[1:]) // SIDE)
     frame[edge:-edge, edge:-edge] = 0
     score = above.mean(axis=(1, 2)) + (above * frame).sum(axis=(1, 2)) / frame.sum()
-    return np.asarray(score > 0)
+    return np.asarray(score >= 0)
 
 
 def ink_of(pages: Floats) -> tuple[Floats, Floats]:
@@ -100,9 +101,26 @@ def ink_of(pages: Floats) -> tuple[Floats, Floats]:
 
 
 def ground_of(pages: Floats) -> Floats:
-    """The pages with what is dark and narrower than half of them gone: their light and shadows."""
+    """The pages with what is dark and narrower than half of them gone: their light and shadows.
+
+    A light that falls off evenly is taken out first, as at the edge it would look like ink.
+    """
     reach = max(1, max(pages.shape[1:]) // 4)
-    return np.asarray(smallest_near(largest_near(pages, reach), reach))
+    light = np.maximum(planes(largest_near(pages, reach)), DIMMEST)
+    return np.asarray(light * smallest_near(largest_near(pages / light, reach), reach))
+
+
+def planes(values: Floats) -> Floats:
+    """The plane that comes closest to each of [n, h, w]."""
+    sides = [np.linspace(-1, 1, side, dtype=np.float32) for side in values.shape[1:]]
+    level = values.mean(axis=(1, 2), keepdims=True)
+    down = slopes((values - level).mean(axis=2), sides[0])[:, None, None] * sides[0][:, None]
+    across = slopes((values - level).mean(axis=1), sides[1])[:, None, None] * sides[1]
+    return np.asarray(level + down + across)
+
+
+def slopes(means: Floats, side: Floats) -> Floats:
+    return np.asarray((means * side).sum(axis=1) / np.maximum((side**2).sum(), 1))
 
 
 def levels_of(missing: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
