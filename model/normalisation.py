@@ -21,8 +21,9 @@ VIEW = 280  # the longer side of what is looked at; larger pictures are averaged
 AT_ONCE = 2**18  # pixels that are worked on, which bounds the memory
 
 DIMMEST = 0.05
-FAINTEST = 0.08  # of the light of the paper: what takes less away is no ink
-ABOVE_NOISE = 6  # standard deviations of the noise
+UNDECIDED = -0.02  # a page of grain and shadows comes to less; ink comes to far more
+FAINTEST = 0.1  # of the light of the paper: what takes less away is no ink
+ABOVE_NOISE = 8  # standard deviations of the noise
 TRACE = 0.12  # of the full ink: what has less is paper
 SPECK = 0.08  # of the ink of the largest part: what has less is dirt
 # What ink counts that reaches the edge of the picture: it may be a shadow, or the end of the paper.
@@ -83,7 +84,7 @@ def has_dark_ink(views: Floats) -> Mask:
     edge = max(1, min(views.shape[1:]) // SIDE)
     frame[edge:-edge, edge:-edge] = 0
     score = above.mean(axis=(1, 2)) + (above * frame).sum(axis=(1, 2)) / frame.sum()
-    return np.asarray(score >= 0)
+    return np.asarray(score > UNDECIDED)
 
 
 def ink_of(pages: Floats) -> tuple[Floats, Floats]:
@@ -94,7 +95,7 @@ def ink_of(pages: Floats) -> tuple[Floats, Floats]:
     """
     missing = 1 - pages / np.maximum(ground_of(pages), np.float32(1 / WHITE))
     paper, peak = levels_of(missing.reshape(len(missing), -1))
-    noise, full = noise_of(pages), peak - paper
+    noise, full = noise_of(missing), peak - paper
     full = np.where(full > np.maximum(FAINTEST, ABOVE_NOISE * noise), full, np.inf)
     ink = ((missing - paper[:, None, None]) / full[:, None, None]).clip(0, 1)
     return ink.astype(np.float32), np.maximum(TRACE, 3 * noise / full)[:, None, None]
@@ -133,7 +134,7 @@ def levels_of(missing: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return paper, peak
 
 
-def noise_of(pages: Floats) -> NDArray[Any]:
+def noise_of(pages: NDArray[Any]) -> NDArray[Any]:
     """The standard deviation of the noise, [n], from what neighbours differ by in the median."""
     steps = np.abs(np.diff(pages, axis=2)).reshape(len(pages), -1)
     if not steps.size:
