@@ -4,6 +4,9 @@ The application is imported in each worker, after the fork (mnistapi/wsgi.py say
 """
 
 import os
+import shutil
+import tempfile
+from typing import Any
 
 from mnistapi.logs import LOGGING
 
@@ -21,3 +24,19 @@ raw_env = [
     "PGOPTIONS=-c lock_timeout=5s -c statement_timeout=15s"
     " -c idle_in_transaction_session_timeout=60s",
 ]
+
+
+def on_starting(server: Any) -> None:
+    """A new directory for what the workers count (mnistapi/metrics.py): each start is from zero."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mnistapi-metrics-")
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """What a worker counted stays; that it serves a model is over."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

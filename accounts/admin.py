@@ -101,6 +101,7 @@ class CustomerAdmin(ReadOnlyAdmin[Customer]):
             "Usage": "admin:billing_usagehour_changelist",
             "Chart": "admin:billing_usagehour_chart",
             "Notices": "admin:billing_notice_changelist",
+            "Invoices": "admin:billing_invoice_changelist",
         }
         links = [(f"{reverse(name)}?customer={customer.pk}", text) for text, name in lists.items()]
         return format_html_join(" · ", '<a href="{}">{}</a>', [(account, "Account"), *links])

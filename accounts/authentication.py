@@ -69,12 +69,16 @@ def key_from_headers(authorization: str, x_api_key: str) -> str:
 def active(row: APIKey | None) -> APIKey:
     """The row of a key that was looked up, if a call may be made with it now."""
     if row is None:
-        raise unauthorized(INVALID_KEY, "There is no such key.")
+        raise no_such_key()
     if row.revoked_at or row.expires_at:
         refusal = refusal_of(row.revoked_at, row.expires_at, timezone.now())
         if refusal:
             raise refusal
     return row
+
+
+def no_such_key() -> Problem:
+    return unauthorized(INVALID_KEY, "There is no such key.")
 
 
 def refusal_of(

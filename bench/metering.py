@@ -9,6 +9,9 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import environment
@@ -54,43 +57,58 @@ for _ in range(2):
     begin = time.monotonic()
     passes.run(stopped)
     print(time.monotonic() - begin)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
 """
+
+
+@dataclass
+class Bench:
+    """A database and a local Stripe of its own, with what that was asked for."""
+
+    product: Server
+    stripe: LocalStripe
+    exchanges: list[Exchange]
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--customers", type=int, default=10_000)
-    customers = options.parse_args().customers
+    with bench() as made:
+        report(made, options.parse_args().customers)
+
+
+@contextmanager
+def bench(now: int | None = None) -> Iterator[Bench]:
+    """`now` sets the clock of the local Stripe."""
     environment.fill()
     here = os.environ["DATABASE_URL"]
     database = new_database(here)
-    pushes: list[Exchange] = []
-
-    def watch(exchange: Exchange) -> None:
-        if exchange.path == "/v1/billing/meter_events":
-            pushes.append(exchange)
-
-    stripe = LocalStripe(watch=watch).start()
+    exchanges: list[Exchange] = []
+    stripe = LocalStripe(now=now, watch=exchanges.append).start()
     try:
         with tempfile.TemporaryDirectory() as folder:
             extra = {"STRIPE_SECRET_KEY": "sk_test_x", "STRIPE_API_BASE": stripe.url}
-            report(Server(database, Path(folder), extra), customers, pushes)
+            product = Server(database, Path(folder), extra)
+            product.manage("migrate", "--verbosity=0")
+            yield Bench(product, stripe, exchanges)
     finally:
         stripe.stop()
         drop_database(here, database)
 
 
-def report(product: Server, customers: int, pushes: list[Exchange]) -> None:
-    product.manage("migrate", "--verbosity=0")
+def report(made: Bench, customers: int) -> None:
     begin = time.monotonic()
-    product.manage("shell", "-v0", "-c", PAYERS, PAYERS=str(customers))
+    made.product.manage("shell", "-v0", "-c", PAYERS, PAYERS=str(customers))
     print(f"{customers:,} payers made in {time.monotonic() - begin:.0f} s")
-    first, second, peak = map(float, product.manage("shell", "-v0", "-c", PASSES).split())
+    told = made.product.manage("shell", "-v0", "-c", PASSES).split()
+    first, second, processor, peak = map(float, told)
+    pushes = [one for one in made.exchanges if one.path == "/v1/billing/meter_events"]
     counted = sum(push.status == 200 for push in pushes)
     print(f"all pushed in {first / 60:.1f} min, {customers / first:.0f} a second")
     print(f"{len(pushes):,} requests, {counted:,} of them accepted")
     print(f"a pass that finds nothing to push: {second * 1000:.0f} ms")
+    print(f"processor time of the worker: {processor / customers * 1000:.1f} ms a customer")
     print(f"peak memory of the worker: {peak / 1024:.0f} MB")
 
 

@@ -12,6 +12,7 @@ from accounts.filters import CustomerFilter, KeyFilter
 from accounts.models import Customer
 from billing import rating
 from billing.chart import ChartForm
+from billing.columns import hour, minute, month, number, stripe_link
 from billing.drawing import panels
 from billing.filters import (
     AccountFilter,
@@ -27,7 +28,10 @@ from billing.meter_admin import ClosingAdmin as ClosingAdmin
 from billing.meter_admin import MeterErrorAdmin as MeterErrorAdmin
 from billing.meter_admin import MeterPushAdmin as MeterPushAdmin
 from billing.meter_admin import ProofAdmin as ProofAdmin
+from billing.meter_admin import ProofRunAdmin as ProofRunAdmin
 from billing.models import Account, Notice, UsageHour
+from billing.stripe_admin import InvoiceAdmin as InvoiceAdmin
+from billing.stripe_admin import StripeEventAdmin as StripeEventAdmin
 
 
 @admin.register(Account)
@@ -44,12 +48,26 @@ class AccountAdmin(LongListAdmin[Account]):
     search_fields = ("customer__user__email",)
     search_help_text = "Part of an e-mail address. Units and cost are those of this month, in UTC."
     ordering = ("-pk",)
-    readonly_fields = ("customer", "units_this_month", "cost_this_month", "test_units_this_month")
+    readonly_fields = (
+        "customer", "units_this_month", "cost_this_month", "test_units_this_month",
+        "stripe_customer", "stripe_subscription", "subscription_ends_at", "payment_due_since",
+    )  # fmt: skip
     fieldsets = (
         (None, {"fields": ("customer", "plan", "status", "spend_limit")}),
         (
             "This month, in UTC",
             {"fields": ("units_this_month", "cost_this_month", "test_units_this_month")},
+        ),
+        (
+            "At Stripe",
+            {
+                "fields": (
+                    "stripe_customer",
+                    "stripe_subscription",
+                    "subscription_ends_at",
+                    "payment_due_since",
+                )
+            },
         ),
     )
     export_columns = {
@@ -96,14 +114,29 @@ class AccountAdmin(LongListAdmin[Account]):
     def spend_limit(self, account: Account) -> str:
         return rating.shown(account.state.spend_limit)
 
+    @admin.display(description="customer")
+    def stripe_customer(self, account: Account) -> str:
+        return stripe_link("customers", account.stripe_customer_id)
+
+    @admin.display(description="subscription")
+    def stripe_subscription(self, account: Account) -> str:
+        return stripe_link("subscriptions", account.stripe_subscription_id)
+
 
 @admin.register(Notice)
 class NoticeAdmin(LongListAdmin[Notice]):
-    list_display = ("made", "account", "kind", "reached", "out_of", "month", "sent")
+    list_display = (
+        minute("made_at", "made"),
+        "account",
+        "kind",
+        "reached",
+        "out_of",
+        month(),
+        minute("sent_at", "sent", empty="not yet"),
+    )
     list_select_related = ("account__customer__user",)
     list_filter = (SentFilter, AccountFilter)
     ordering = ("-id",)
-    fields = list_display
     export_columns = {
         "made at": "made_at",
         "customer": "account__customer__user__email",
@@ -114,31 +147,27 @@ class NoticeAdmin(LongListAdmin[Notice]):
         "sent at": "sent_at",
     }
 
-    @admin.display(description="made (UTC)")
-    def made(self, notice: Notice) -> str:
-        return f"{notice.made_at:%Y-%m-%d %H:%M}"
-
     def reached(self, notice: Notice) -> str:
         return f"{notice.percent} %" if notice.percent else "–"
 
     def out_of(self, notice: Notice) -> str:
         return notice.limit_for_people
 
-    def month(self, notice: Notice) -> str:
-        return f"{notice.period:%Y-%m}"
-
-    @admin.display(description="sent (UTC)")
-    def sent(self, notice: Notice) -> str:
-        return f"{notice.sent_at:%Y-%m-%d %H:%M}" if notice.sent_at else "not yet"
-
 
 @admin.register(UsageHour)
 class UsageHourAdmin(LongListAdmin[UsageHour]):
-    list_display = ("begins", "customer", "key", "release", "calls", "units", "errors")
+    list_display = (
+        hour(),
+        "customer",
+        "key",
+        "release",
+        number("calls", "calls"),
+        number("units", "units"),
+        number("errors", "errors"),
+    )
     list_select_related = ("customer__user", "key")
     list_filter = (CustomerFilter, KeyFilter, ReleaseFilter, DayFilter)
     ordering = ("-hour", "-id")
-    fields = list_display
     export_columns = {
         "hour": "hour",
         "customer": "customer__user__email",
@@ -149,10 +178,6 @@ class UsageHourAdmin(LongListAdmin[UsageHour]):
         "units": "units",
         "errors": "errors",
     }
-
-    @admin.display(description="hour (UTC)")
-    def begins(self, usage: UsageHour) -> str:
-        return f"{usage.hour:%Y-%m-%d %H}:00"
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.chart)

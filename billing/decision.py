@@ -89,7 +89,9 @@ class Verdict(NamedTuple):
     """What the books say of a call: counted at `at`, for `units`, answered by `release`.
 
     A call that is not answered 200 has neither units nor release. `account` is the account behind
-    this call, `refusal` why the books refuse what would have been answered, `cost` is in micros.
+    this call, `refusal` why the books refuse what would have been answered. In micros, `cost` is
+    what the call costs, and `spent` what the month does with it; both are 0 for calls without units
+    and on plans that are not billed.
     """
 
     at: datetime
@@ -99,8 +101,9 @@ class Verdict(NamedTuple):
     plan: Plan
     taken: Taken
     cost: int = 0
-    refusal: Problem | None = None
+    spent: int = 0
     notices: tuple[Notice, ...] = ()
+    refusal: Problem | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -121,21 +124,24 @@ def decide(account: AccountState, key: KeyState, charge: Charge, now: datetime) 
     at = max(now, first_instant(account.period))
     plan = plan_of(account.plan, charge.livemode)
     tat = account.live_tat if charge.livemode else account.test_tat
+    if refusal := refusal_of_key(account, key, at):
+        seen = rate_limit.look(plan.rate, tat, at)
+        return Verdict(at, 0, "", account, plan, seen, refusal=refusal)
     taken = rate_limit.take(plan.rate, tat, at)
-    refusal = refusal_of_key(account, key, at) or refusal_of_rate(plan, taken)
-    if refusal:
+    if refusal := refusal_of_rate(plan, taken):
         return Verdict(at, 0, "", account, plan, taken, refusal=refusal)
     account = with_tat(account, charge.livemode, taken.tat)
     if not charge.units:
         return Verdict(at, 0, "", account, plan, taken)
     counted = with_units(account, charge.livemode, charge.units)
-    refusal = refusal_of_units(plan, account, counted, charge, at)
-    if refusal:
-        account, notices = announced(account, charge.livemode, refusal)
+    before = rating.price(plan.tiers, account.live_units)
+    spent = rating.price(plan.tiers, counted.live_units)
+    if refusal := refusal_of_units(plan, account, spent, charge, at):
+        account, notices = announced(account, charge.livemode, before, refusal)
         return Verdict(at, 0, "", account, plan, taken, refusal=refusal, notices=notices)
-    cost = counted.cost - account.cost if charge.livemode else 0
-    counted, notices = announced(counted, charge.livemode)
-    return Verdict(at, charge.units, charge.release, counted, plan, taken, cost, notices=notices)
+    counted, notices = announced(counted, charge.livemode, spent)
+    cost = spent - before
+    return Verdict(at, charge.units, charge.release, counted, plan, taken, cost, spent, notices)
 
 
 def in_the_month_of(now: datetime, account: AccountState) -> AccountState:
@@ -196,9 +202,9 @@ def refusal_of_rate(plan: Plan, taken: Taken) -> Problem | None:
 
 
 def refusal_of_units(
-    plan: Plan, before: AccountState, counted: AccountState, charge: Charge, at: datetime
+    plan: Plan, account: AccountState, spent: int, charge: Charge, at: datetime
 ) -> Problem | None:
-    """Why the account, as it would be with these units counted, goes over one of its limits.
+    """Why these units take the account, whose month would cost `spent`, over one of its limits.
 
     A call that fits only partly is refused whole.
     """
@@ -207,13 +213,13 @@ def refusal_of_units(
             TOO_MANY_IMAGES, f"{charge.units} images were sent; {plan.max_images} may be."
         )
     if not plan.is_billed:
-        left = max(plan.allowance - before.units(charge.livemode), 0)
-        return used_up(plan, charge, left, before.period, at) if charge.units > left else None
-    if counted.cost > before.spend_limit:
+        left = max(plan.allowance - account.units(charge.livemode), 0)
+        return used_up(plan, charge, left, account.period, at) if charge.units > left else None
+    if spent > account.spend_limit:
         return Problem(
             SPEND_LIMIT_REACHED,
-            f"This call would take the month to ${rating.text(counted.cost)}, and your limit is "
-            f"${rating.text(before.spend_limit)}. Raise it on your billing page, or wait for the "
+            f"This call would take the month to ${rating.text(spent)}, and your limit is "
+            f"${rating.text(account.spend_limit)}. Raise it on your billing page, or wait for the "
             f"next month.",
         )
     return None
@@ -232,7 +238,7 @@ def used_up(plan: Plan, charge: Charge, left: int, period: date, at: datetime) -
 
 
 def announced(
-    account: AccountState, livemode: bool, refusal: Problem | None = None
+    account: AccountState, livemode: bool, spent: int, refusal: Problem | None = None
 ) -> tuple[AccountState, tuple[Notice, ...]]:
     """The levels that this call reached for the first time this month, noted as announced.
 
@@ -240,7 +246,7 @@ def announced(
     """
     if not livemode:
         return account, ()
-    allowance, spend = levels(account, refusal.type if refusal else None)
+    allowance, spend = levels(account, spent, refusal.type if refusal else None)
     notices = []
     if allowance > account.allowance_told:
         account = account._replace(allowance_told=allowance)
@@ -251,11 +257,13 @@ def announced(
     return account, tuple(notices)
 
 
-def levels(account: AccountState, refused: ProblemType | None = None) -> tuple[int, int]:
+def levels(
+    account: AccountState, spent: int, refused: ProblemType | None = None
+) -> tuple[int, int]:
     """The levels of allowance and spend limit that an account has reached."""
     plan = PLANS[account.plan]
     allowance = level(account.live_units, plan.allowance)
-    spend = level(account.cost, account.spend_limit)
+    spend = level(spent, account.spend_limit)
     if refused is PAYMENT_REQUIRED:
         allowance = LEVELS[0]
     if refused is SPEND_LIMIT_REACHED:

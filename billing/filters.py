@@ -9,6 +9,7 @@ from django.db.models import Max, Min, QuerySet
 from django.http import HttpRequest
 
 from accounts.filters import CustomerFilter, M, TypedFilter
+from billing.decision import first_instant, next_month
 from billing.models import Account, UsageHour
 from billing.plans import PLANS
 
@@ -76,6 +77,20 @@ class DayFilter(TypedFilter):
 
     def between(self, begin: datetime, end: datetime) -> dict[str, Any]:
         return {"hour__gte": begin, "hour__lt": end}
+
+
+class MonthFilter(DayFilter):
+    title = "month"
+    parameter_name = "month"
+    input_type = "month"
+
+    def fields(self, text: str) -> dict[str, Any] | None:
+        """From its first instant to that of the next month, in UTC."""
+        try:
+            month = date.fromisoformat(f"{text}-01")
+            return self.between(first_instant(month), next_month(month))
+        except (ValueError, OverflowError):
+            return None
 
 
 class FieldFilter(admin.SimpleListFilter):

@@ -8,10 +8,11 @@ pooler that knows no prepared statements.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+from django.db.transaction import atomic
 
 from billing.decision import AccountState, Charge, KeyState, Verdict, decide
 from billing.models import Account
@@ -26,7 +27,10 @@ OPEN = "SELECT books.*, clock_timestamp() FROM billing_open(%s::bigint[]) AS boo
 
 @dataclass
 class Books:
-    """The accounts and keys of some calls, locked to the end of the transaction."""
+    """The accounts and keys of some calls, locked to the end of the transaction.
+
+    A key that was deleted is missing, and so is an account with no other.
+    """
 
     accounts: dict[int, AccountState]
     keys: dict[int, KeyState]
@@ -58,7 +62,15 @@ def opened(transaction: Transaction, charges: Sequence[tuple[int, int]]) -> Book
 def books_of(rows: Sequence[tuple[Any, ...]]) -> Books:
     accounts = {row[0]: AccountState(*row[1 : 1 + ACCOUNT_FIELDS]) for row in rows}
     keys = {row[1 + ACCOUNT_FIELDS]: KeyState(*row[2 + ACCOUNT_FIELDS : -1]) for row in rows}
-    return Books(accounts, keys, now=rows[-1][-1])
+    # Without keys there is nothing to be counted, at any time.
+    return Books(accounts, keys, now=rows[-1][-1] if rows else datetime.now(UTC))
+
+
+def free_accounts(customer_ids: Iterable[int]) -> set[int]:
+    """Those of these customers whose accounts nobody holds now."""
+    accounts = Account.objects.filter(pk__in=customer_ids).order_by("pk")
+    with atomic():
+        return set(accounts.select_for_update(skip_locked=True).values_list("pk", flat=True))
 
 
 def wait_for(customer_ids: Iterable[int]) -> None:

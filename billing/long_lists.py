@@ -1,5 +1,6 @@
 """Lists of the admin that stay quick however long they get: never counted or sorted whole."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from django.utils.functional import cached_property
 
 from accounts.read_only import ReadOnlyAdmin
 from billing import export
+from billing.columns import EMPTY, Column
 
 M = TypeVar("M", bound=Model)
 
@@ -50,12 +52,20 @@ class FixedOrderList(ChangeList):
 
 
 class LongListAdmin(ReadOnlyAdmin[M]):
-    """A list with its export, both of what the filters leave."""
+    """A list with its export, both of what the filters leave.
+
+    `page_columns` is what the page of a row shows, unless that is what the list shows of it.
+    """
 
     change_list_template = "admin/long_list.html"
     actions = None
     sortable_by = ()
+    empty_value_display = EMPTY
     export_columns: dict[str, str]
+    page_columns: Sequence[str | Column] = ()
+
+    def get_fields(self, request: HttpRequest, obj: M | None = None) -> Any:
+        return self.page_columns or self.list_display
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return FixedOrderList

@@ -131,8 +131,8 @@ def push_hours(hours: list[DueHour]) -> bool:
     if not claim:
         return False
     taken = 0
-    for hour in hours:
-        if not claim.renew():
+    for number, hour in enumerate(hours):
+        if number and not claim.renew():
             return False
         try:
             taken += push(hour)

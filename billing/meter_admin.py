@@ -1,6 +1,5 @@
 """The operator's pages of what is proved, and of what is on its way to Stripe."""
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -8,9 +7,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.filters import CustomerFilter
-from billing import rating
+from billing.columns import hour, minute, money, month, number, stripe_link
 from billing.long_lists import LongListAdmin
 from billing.meter_models import Closing, MeterError, MeterPush, Proof
+from billing.worker_models import ProofRun
 
 
 class DifferenceFilter(admin.SimpleListFilter):
@@ -47,13 +47,21 @@ class ProofAdmin(LongListAdmin[Proof]):
     """What `manage.py prove` found last: units as each of the books has them, and the money."""
 
     list_display = (
-        "customer", "month", "log_units", "hour_units", "pushed_units", "metered_units",
-        "invoiced_units", "rated", "invoiced", "differences", "proved",
-    )  # fmt: skip
+        "customer",
+        month(),
+        "differences",
+        number("log_units", "in the log"),
+        number("hour_units", "in the ledger"),
+        number("pushed_units", "pushed"),
+        number("metered_units", "at the meter"),
+        number("invoiced_units", "on the invoice"),
+        money("rated_cents", "by our prices"),
+        money("invoiced_cents", "invoice total"),
+        minute("proved_at", "proved"),
+    )
     list_select_related = ("customer__user",)
     list_filter = (DifferenceFilter, CustomerFilter)
     ordering = ("-id",)
-    fields = list_display
     export_columns = {
         "customer": "customer__user__email",
         "month": "period",
@@ -68,30 +76,46 @@ class ProofAdmin(LongListAdmin[Proof]):
         "proved at": "proved_at",
     }
 
-    @admin.display(description="month", ordering="period")
-    def month(self, proof: Proof) -> str:
-        return f"{proof.period:%Y-%m}"
 
-    @admin.display(description="by our prices")
-    def rated(self, proof: Proof) -> str:
-        return money(proof.rated_cents)
+@admin.register(ProofRun)
+class ProofRunAdmin(LongListAdmin[ProofRun]):
+    """The nightly proofs, and those of everything by hand."""
 
-    @admin.display(description="invoice total")
-    def invoiced(self, proof: Proof) -> str:
-        return money(proof.invoiced_cents)
-
-    @admin.display(description="proved (UTC)")
-    def proved(self, proof: Proof) -> str:
-        return minute(proof.proved_at)
+    list_display = (
+        "__str__",
+        minute("began_at", "began"),
+        minute("ended_at", "ended"),
+        number("customers", "customers"),
+        number("months", "months"),
+        number("differing", "differing"),
+        number("unanswered", "unanswered"),
+        minute("told_at", "operator told"),
+    )
+    ordering = ("-id",)
+    export_columns = {
+        "night": "night",
+        "began at": "began_at",
+        "ended at": "ended_at",
+        "customers": "customers",
+        "months": "months",
+        "differing": "differing",
+        "unanswered": "unanswered",
+    }
 
 
 @admin.register(Closing)
 class ClosingAdmin(LongListAdmin[Closing]):
-    list_display = ("customer", "month", "invoice_id", "difference", "opened", "closed")
+    list_display = (
+        "customer",
+        month(),
+        "invoice",
+        "difference",
+        minute("opened_at", "draft since"),
+        minute("closed_at", "closed"),
+    )
     list_select_related = ("customer__user",)
     list_filter = (DifferenceFilter, CustomerFilter)
     ordering = ("-id",)
-    fields = list_display
     export_columns = {
         "customer": "customer__user__email",
         "month": "period",
@@ -101,26 +125,23 @@ class ClosingAdmin(LongListAdmin[Closing]):
         "closed at": "closed_at",
     }
 
-    @admin.display(description="month")
-    def month(self, closing: Closing) -> str:
-        return f"{closing.period:%Y-%m}"
-
-    @admin.display(description="draft since (UTC)")
-    def opened(self, closing: Closing) -> str:
-        return minute(closing.opened_at)
-
-    @admin.display(description="closed (UTC)")
-    def closed(self, closing: Closing) -> str:
-        return minute(closing.closed_at)
+    def invoice(self, closing: Closing) -> str:
+        return stripe_link("invoices", closing.invoice_id)
 
 
 @admin.register(MeterPush)
 class MeterPushAdmin(LongListAdmin[MeterPush]):
-    list_display = ("begins", "customer", "units", "pushes", "pushed", "trouble")
+    list_display = (
+        hour(),
+        "customer",
+        number("units", "units"),
+        number("pushes", "pushes"),
+        minute("pushed_at", "pushed"),
+        "trouble",
+    )
     list_select_related = ("customer__user",)
     list_filter = (TroubleFilter, CustomerFilter)
     ordering = ("-id",)
-    fields = list_display
     export_columns = {
         "hour": "hour",
         "customer": "customer__user__email",
@@ -130,20 +151,18 @@ class MeterPushAdmin(LongListAdmin[MeterPush]):
         "trouble": "trouble",
     }
 
-    @admin.display(description="hour (UTC)")
-    def begins(self, push: MeterPush) -> str:
-        return f"{push.hour:%Y-%m-%d %H}:00"
-
-    @admin.display(description="pushed (UTC)")
-    def pushed(self, push: MeterPush) -> str:
-        return minute(push.pushed_at)
-
 
 @admin.register(MeterError)
 class MeterErrorAdmin(LongListAdmin[MeterError]):
-    list_display = ("type", "errors", "summary", "sent_from", "sent_to", "hours")
+    list_display = (
+        "type",
+        number("errors", "events not counted"),
+        "summary",
+        minute("since", "sent from"),
+        minute("until", "to"),
+        number("hours", "hours pushed again"),
+    )
     ordering = ("-id",)
-    fields = list_display
     export_columns = {
         "event": "event_id",
         "type": "type",
@@ -153,19 +172,3 @@ class MeterErrorAdmin(LongListAdmin[MeterError]):
         "sent to": "until",
         "hours pushed again": "hours",
     }
-
-    @admin.display(description="sent from (UTC)")
-    def sent_from(self, error: MeterError) -> str:
-        return minute(error.since)
-
-    @admin.display(description="to (UTC)")
-    def sent_to(self, error: MeterError) -> str:
-        return minute(error.until)
-
-
-def money(cents: int | None) -> str:
-    return "–" if cents is None else rating.shown(cents * rating.MICROS_PER_CENT)
-
-
-def minute(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}" if moment else "–"

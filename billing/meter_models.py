@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
@@ -62,6 +62,7 @@ class MeterClaim(models.Model):
         return f"the turn of {self.customer}"
 
     @staticmethod
+    @transaction.atomic  # one wait for the disk, not two
     def take(customer_id: int) -> "MeterClaim | None":
         """The turn of this customer, unless somebody has it or it is too soon after a failure."""
         claims = MeterClaim.objects

@@ -20,6 +20,8 @@ from billing.meter_models import Proof as Proof
 from billing.plans import FREE, PLANS
 from billing.stripe_models import Invoice as Invoice
 from billing.stripe_models import StripeEvent as StripeEvent
+from billing.worker_models import ProofRun as ProofRun
+from billing.worker_models import WorkerPass as WorkerPass
 
 # An account is opened before any month that is counted, and rested.
 NO_MONTH = date.min
@@ -37,9 +39,10 @@ class AccountManager(models.Manager["Account"]):
         return account or Account(customer=customer)
 
     def open(self, customer_ids: Iterable[int]) -> None:
-        """An account for each of these customers who has none yet."""
+        """An account for each of these customers who is there and has none yet."""
+        there = Customer.objects.filter(pk__in=customer_ids)
         # In one order, so that two of these never wait for each other.
-        new = [Account(customer_id=id) for id in sorted(customer_ids)]
+        new = [Account(customer=customer) for customer in there.order_by("pk")]
         self.bulk_create(new, ignore_conflicts=True)
 
 
@@ -147,7 +150,7 @@ class Account(models.Model):
             locked = Account.objects.select_for_update().get(pk=self.pk)
             for name, value in fields.items():
                 setattr(locked, name, value)
-            allowance, spend = levels(locked.state)
+            allowance, spend = levels(locked.state, locked.state.cost)
             locked.allowance_told = min(locked.allowance_told, allowance)
             locked.spend_told = min(locked.spend_told, spend)
             locked.save(update_fields=[*fields, "allowance_told", "spend_told"])

@@ -1,6 +1,6 @@
 """Where the evidence of a month comes from: our tables, and Stripe as it is now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -50,14 +50,14 @@ class AtStripe:
         return next((one for one in ours if one.status != "void"), None)
 
 
-def prove(customer: Customer, period: date | None = None) -> Iterator[Proof]:
-    """Gather the evidence of a month, or of each, anew; keep and give what came of it.
+def prove(customer: Customer, periods: Iterable[date]) -> Iterator[Proof]:
+    """Gather the evidence of each of these months anew; keep and give what came of it.
 
     Raises StripeFault.
     """
     account = Account.objects.seen(customer)
     stripe = at_stripe(account)
-    for month in [period] if period else months(customer):
+    for month in periods:
         evidence = gather(account, stripe, month)
         yield customer.proof_set.update_or_create(period=month, defaults=found(evidence))[0]
 

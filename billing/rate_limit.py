@@ -14,7 +14,7 @@ SECOND = timedelta(seconds=1)
 
 
 class Taken(NamedTuple):
-    """What came of asking for one call: `wait` is NOTHING if it was given."""
+    """What came of asking for one call: `wait` is NOTHING if it was given, or not asked for."""
 
     tat: datetime
     remaining: int
@@ -31,6 +31,13 @@ def take(rate: Rate, tat: datetime, now: datetime) -> Taken:
     if debt > room:
         return Taken(tat, 0, rested - now, debt - room)
     return Taken(rested + interval, (room - debt) // interval, debt, NOTHING)
+
+
+def look(rate: Rate, tat: datetime, now: datetime) -> Taken:
+    """How the rate stands at `now`, for a call that takes nothing from it."""
+    debt = max(tat, now) - now
+    room = max(rate.burst * rate.interval - debt, NOTHING)
+    return Taken(tat, room // rate.interval, debt, NOTHING)
 
 
 def seconds(time: timedelta) -> int:

@@ -9,15 +9,18 @@ from billing.plans import PLANS, plan_of
 SECOND = timedelta(seconds=1)
 
 
-def of_the_month(account: AccountState, livemode: bool) -> dict[str, object]:
-    """What every answer says of the month; a plan that is not billed has no spend limit."""
+def of_the_month(account: AccountState, livemode: bool, spent: int) -> dict[str, object]:
+    """What every answer says of the month, which has cost `spent` micros so far.
+
+    A plan that is not billed has no spend limit.
+    """
     plan = plan_of(account.plan, livemode)
     return {
         "period": account.period.isoformat()[:7],
         "period_units": account.units(livemode),
         "remaining_free": remaining_free(account, livemode),
         "spend_limit_remaining": (
-            rating.text(spend_limit_remaining(account)) if plan.is_billed else None
+            rating.text(spend_limit_remaining(account, spent)) if plan.is_billed else None
         ),
     }
 
@@ -25,15 +28,16 @@ def of_the_month(account: AccountState, livemode: bool) -> dict[str, object]:
 def in_full(account: AccountState, livemode: bool) -> dict[str, object]:
     """Plan, limits and the cost of the month so far, of live keys or of the sandbox."""
     plan = plan_of(account.plan, livemode)
+    spent = account.cost if plan.is_billed else 0
     return {
         "plan": plan.name,
         "status": account.status,
         "allowance": plan.allowance,
         "rate": {"per_second": plan.rate.per_second, "burst": plan.rate.burst},
-        "cost": rating.text(account.cost if plan.is_billed else 0),
+        "cost": rating.text(spent),
         "currency": rating.CURRENCY,
         "spend_limit": rating.text(account.spend_limit) if plan.is_billed else None,
-        **of_the_month(account, livemode),
+        **of_the_month(account, livemode, spent),
     }
 
 
@@ -53,6 +57,6 @@ def forecast(account: AccountState, now: datetime) -> int:
     return max(account.cost, min(expected, account.spend_limit))
 
 
-def spend_limit_remaining(account: AccountState) -> int:
+def spend_limit_remaining(account: AccountState, spent: int) -> int:
     """In micros: nothing, if the limit was set below what was spent already."""
-    return max(account.spend_limit - account.cost, 0)
+    return max(account.spend_limit - spent, 0)

@@ -55,6 +55,10 @@ class Invoice(models.Model):
                 condition=Q(status__in=["draft", "open", "paid", "uncollectible", "void"]),
             ),
         ]
+        indexes = [
+            models.Index(fields=["-period_end", "-created_at", "stripe_id"], name="invoice_newest"),
+            models.Index(fields=["number"], name="invoice_number"),
+        ]
 
     def __str__(self) -> str:
         return self.number or self.stripe_id
@@ -88,8 +92,16 @@ class StripeEvent(models.Model):
     stripe_id = models.CharField(max_length=255, primary_key=True)
     type = models.CharField(max_length=100)
     object_id = models.CharField(max_length=255, blank=True)
-    created_at = models.DateTimeField(db_index=True, help_text="by Stripe's clock")
+    created_at = models.DateTimeField(help_text="by Stripe's clock")
     handled_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "event of Stripe"
+        verbose_name_plural = "events of Stripe"
+        indexes = [
+            models.Index(fields=["created_at", "stripe_id"], name="stripeevent_newest"),
+            models.Index(fields=["type", "created_at", "stripe_id"], name="stripeevent_type"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.stripe_id}"

@@ -125,7 +125,7 @@ def limits_page(
         "forecast": standing.forecast(account, timezone.now()),
         "remaining_free": standing.remaining_free(account, livemode=True),
         "test_remaining": standing.remaining_free(account, livemode=False),
-        "spend_limit_remaining": standing.spend_limit_remaining(account),
+        "spend_limit_remaining": standing.spend_limit_remaining(account, account.cost),
         "next_month": next_month(account.period),
         "form": form or SpendLimitForm(initial={"spend_limit": in_dollars(row.spend_limit_cents)}),
     }

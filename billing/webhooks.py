@@ -17,7 +17,8 @@ from django.views.decorators.http import require_POST
 
 from billing import closing, invoices, meter_errors, stripe_gateway, subscribing
 from billing.invoices import Effect, nothing
-from billing.models import Account, Invoice, StripeEvent
+from billing.metrics import webhooks_total
+from billing.models import Account, Invoice, StripeEvent, WorkerPass
 from billing.stripe_gateway import (
     API_VERSION,
     METER_ERRORS,
@@ -40,11 +41,14 @@ def stripe_webhook(request: Request) -> HttpResponse:
         event = verified(request)
         receive(event)
     except NotFromStripe as reason:
+        webhooks_total.labels("refused").inc()
         log.warning("webhook_refused", reason=str(reason))
         return Problem(BAD_REQUEST, str(reason)).response(request.id)
     except StripeUnavailable as fault:
+        webhooks_total.labels("postponed").inc()
         log.error("webhook_postponed", event_id=event.id, error=str(fault))
         return Problem(UNAVAILABLE, "Stripe cannot be asked now.").response(request.id)
+    webhooks_total.labels("accepted").inc()
     return HttpResponse(status=204)
 
 
@@ -93,10 +97,14 @@ def receive_undelivered() -> Iterator[Event]:
     events = stripe_gateway.undelivered_events(SNAPSHOT_TYPES)
     ids = [event.id for event in events]
     known = set(StripeEvent.objects.filter(pk__in=ids).values_list("pk", flat=True))
-    for event in reversed(events):
-        if event.id not in known:
-            yield event
-            receive_or_leave(event)
+    try:
+        for event in reversed(events):
+            if event.id not in known:
+                yield event
+                receive_or_leave(event)
+    finally:
+        handled = StripeEvent.objects.filter(pk__in=ids).count()
+        WorkerPass.note(unhandled_events=len(ids) - handled)
 
 
 def receive_or_leave(event: Event) -> None:

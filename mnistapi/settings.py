@@ -69,11 +69,15 @@ STRIPE_PAGES = (
 )
 PAYMENT_GRACE_DAYS = env.int("PAYMENT_GRACE_DAYS", default=7)
 
+# Who may read `/metrics`.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+
 HTTPS = PUBLIC_URL.startswith("https://")
 LOCAL = PUBLIC_URL.startswith(("http://127.0.0.1", "http://localhost"))
 must(HTTPS or LOCAL, "PUBLIC_URL must begin with https://, or with http://127.0.0.1 on a laptop")
 must(len(SECRET_KEY) >= 50, "SECRET_KEY must have 50 characters or more")
 must("*" not in ALLOWED_HOSTS, "ALLOWED_HOSTS must name the hosts")
+must(not 0 < len(METRICS_TOKEN) < 32, "METRICS_TOKEN must have 32 characters or more")
 must(CALL_RETENTION_MONTHS >= 1, "CALL_RETENTION_MONTHS must be 1 or more")
 must(PAYMENT_GRACE_DAYS >= 0, "PAYMENT_GRACE_DAYS must be 0 or more")
 must(
@@ -104,6 +108,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "mnistapi.health.Health",
+    "mnistapi.metrics.Metrics",
     "mnistapi.request_ids.RequestIds",
     "mnistapi.plain_http.RefuseCalls",
     "mnistapi.api_headers.WithoutThoseForDocuments",

@@ -9,6 +9,7 @@ from django.db import connection
 
 Statement = tuple[str, Sequence[Any]]
 
+LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for a lock that was not had in lock_timeout
 # The smallest transaction that has to reach the disk, and with it everything that came before.
 FLUSH = "SELECT pg_logical_emit_message(true, '', '')"
 
@@ -17,6 +18,10 @@ def make_durable() -> None:
     """Return when all that is committed by now would survive a crash."""
     with connection.cursor() as cursor:
         cursor.execute(FLUSH)
+
+
+def is_lock_timeout(error: Exception) -> bool:
+    return getattr(error.__cause__, "pgcode", None) == LOCK_NOT_AVAILABLE
 
 
 class Transaction:

@@ -1,4 +1,6 @@
-"""The table of contents. `/livez` and `/readyz` are answered before it, by `mnistapi.health`."""
+"""The table of contents. Answered before it are `/livez` and `/readyz`, by `mnistapi.health`, and
+`/metrics`, by `mnistapi.metrics`.
+"""
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin

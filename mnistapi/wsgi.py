@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 
 from model import serving
+from predictions import metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mnistapi.settings")
 
@@ -32,3 +33,4 @@ class Application(WSGIHandler):
 django.setup(set_prefix=False)
 application = Application()
 serving.load(settings.MODEL_RELEASE, settings.MODEL_RUNTIME)
+metrics.serves(serving.current().name, settings.MODEL_RUNTIME)

@@ -23,7 +23,6 @@ class CallAdmin(LongListAdmin[Call]):
     search_fields = ("id",)
     search_help_text = "A whole request id"
     ordering = ("-id",)
-    fields = list_display
     export_columns = {
         "at": "at",
         "request id": "id",

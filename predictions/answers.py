@@ -34,7 +34,7 @@ def usage(receipt: Receipt) -> dict[str, object]:
         "cost": rating.text(verdict.cost),
         "currency": rating.CURRENCY,
         "livemode": livemode,
-        **standing.of_the_month(verdict.account, livemode),
+        **standing.of_the_month(verdict.account, livemode, verdict.spent),
     }
 
 

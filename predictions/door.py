@@ -22,6 +22,7 @@ from mnistapi import api_headers
 from mnistapi.django_bridge import Application, Receive, Scope, Send
 from mnistapi.problems import BAD_REQUEST, MEDIA_TYPE, Problem, problem_from
 from mnistapi.uuid7 import uuid7
+from predictions import metrics
 from predictions.endpoints import ENDPOINTS, Endpoint, Head
 from predictions.gathering import Gathering
 from predictions.known_keys import KnownKeys
@@ -88,6 +89,7 @@ class Door:
             outcome = await self.outcome(endpoint, query, headers, receive, id, began)
         except Exception as error:
             outcome = problem_from(error)
+            metrics.count_refusal(outcome.type.status, outcome.type.code)
             log.info("request", request_id=str(id), path=endpoint.path, status=outcome.type.status)
         if isinstance(outcome, Answer):
             head = [JSON, *raw([("x-request-id", str(outcome.id))])]

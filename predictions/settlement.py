@@ -16,13 +16,14 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection
 from django.db.transaction import atomic
 
+from accounts.authentication import no_such_key
 from accounts.models import APIKey
 from billing import ledger
 from billing.decision import Charge, Verdict
 from mnistapi.problems import Problem, internal_error, outcome_unknown, problem_from
-from mnistapi.transactions import Statement, Transaction, make_durable
+from mnistapi.transactions import Statement, Transaction, is_lock_timeout, make_durable
 from model import serving
-from predictions import idempotency
+from predictions import idempotency, metrics
 from predictions.idempotency import Identity, Retry, Stored
 from predictions.images import Images
 from predictions.models import Call
@@ -105,19 +106,62 @@ def settle(calls: list[OpenCall], latecomers: Latecomers = nobody) -> list[Outco
     they are predicted while the accounts are held, they are not asked for with a slow model.
 
     Raises nothing: where the database does not take them, none of them has happened, and each is
-    told so. What fails for one of several calls fails for that one alone.
+    told so. What fails for one of several calls fails for that one alone, and an account that is
+    not to be had fails its own customer's calls alone.
     """
+    began = time.perf_counter()
+    outcomes = settle_together(calls, latecomers)
+    try:
+        count(calls, outcomes, began)
+    except Exception:  # what is in the books is answered all the same
+        log.exception("not_counted")
+    return outcomes
+
+
+def settle_together(calls: list[OpenCall], latecomers: Latecomers) -> list[Outcome]:
     began = time.perf_counter()
     predict(calls)
     is_quick = time.perf_counter() - began < QUICK_SECONDS * len(calls)
     try:
         return enter_in_the_books(calls, latecomers if is_quick else nobody)
     except Exception as error:
+        if is_lock_timeout(error) and len({call.key.customer_id for call in calls}) > 1:
+            return settle_by_customer(calls)
         if len(calls) == 1 or isinstance(error, (OperationalError, InterfaceError, Problem)):
             problem = problem_from(error)
             return [problem] * len(calls)
         log.exception("batch_failed")
-    return [outcome for call in calls for outcome in settle([call])]
+    return [outcome for call in calls for outcome in settle_together([call], nobody)]
+
+
+def count(calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float) -> None:
+    """For `/metrics`: what came of the calls, how long each has taken, and all of them together."""
+    now = time.perf_counter()
+    kinds = list(map(kind_of, calls, outcomes))
+    metrics.count(kinds, [now - call.began for call in calls], now - began)
+
+
+def kind_of(call: OpenCall, outcome: Outcome) -> metrics.Kind:
+    if isinstance(outcome, Problem):
+        return metrics.Kind(outcome.type.status, outcome.type.code)
+    if outcome.id != call.id or call.prediction is None:
+        return metrics.Kind(200)  # a replay
+    return metrics.Kind(200, "", call.prediction.release, len(call.prediction.probabilities))
+
+
+def settle_by_customer(calls: Sequence[OpenCall]) -> list[Outcome]:
+    """Each customer's calls for themselves; last those whose account is held, and may stay so."""
+    try:
+        free = ledger.free_accounts({call.key.customer_id for call in calls})
+    except (OperationalError, InterfaceError) as error:
+        return [problem_from(error)] * len(calls)
+    of: dict[int, list[OpenCall]] = {}
+    for call in calls:
+        of.setdefault(call.key.customer_id, []).append(call)
+    outcomes: dict[UUID, Outcome] = {}
+    for id in sorted(of, key=lambda id: id not in free):
+        outcomes |= zip((c.id for c in of[id]), settle_together(of[id], nobody), strict=True)
+    return [outcomes[call.id] for call in calls]
 
 
 def predict(calls: Sequence[OpenCall]) -> None:
@@ -210,6 +254,8 @@ class Batch:
 
         One whose key has died since it was looked up leaves no row, as if it had been dead then.
         """
+        if call.key.id not in self.books.keys:
+            return no_such_key()
         stored = self.stored.get(call.identity) if call.identity else None
         refusal = call.refusal
         if stored and call.retry:

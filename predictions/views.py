@@ -8,24 +8,32 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.models import APIKey
-from mnistapi.problems import Problem
+from mnistapi.problems import Problem, problem_from
 from mnistapi.request_ids import IdentifiedRequest
-from predictions import schema
+from predictions import metrics, schema
 from predictions.endpoints import BLOG, PREDICTIONS, Endpoint, Head
 from predictions.settlement import OpenCall, settle
 
 
-class PredictionsView(APIView):
+class CallView(APIView):
     http_method_names = ["post"]  # OPTIONS, which Django REST would add, is answered 405 here
 
+    def perform_authentication(self, request: Request) -> None:
+        try:
+            super().perform_authentication(request)
+        except Exception as error:
+            refusal = problem_from(error)
+            metrics.count_refusal(refusal.type.status, refusal.type.code)
+            raise refusal from error
+
+
+class PredictionsView(CallView):
     @extend_schema(**schema.PREDICTIONS)
     def post(self, request: Request) -> HttpResponse:
         return settled(request, PREDICTIONS)
 
 
-class BlogView(APIView):
-    http_method_names = ["post"]
-
+class BlogView(CallView):
     @extend_schema(**schema.BLOG)
     def post(self, request: Request) -> HttpResponse:
         return settled(request, BLOG)

@@ -59,6 +59,11 @@ class Answer:
     def body(self) -> Any:
         return orjson.loads(self.raw)
 
+    @property
+    def text(self) -> str:
+        """Head and body."""
+        return f"{self.headers}\n{self.raw.decode(errors='replace')}"
+
 
 @dataclass
 class Server:
@@ -123,6 +128,7 @@ class Server:
                 [gunicorn, self.app or app, *options, "--bind", f"127.0.0.1:{self.port}"],
                 cwd=ROOT,
                 env=self.environment,
+                stdout=log,
                 stderr=log,
             )
         self.wait_until_ready()

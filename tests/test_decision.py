@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from billing import rate_limit
 from billing.decision import (
     AccountState,
     Charge,
@@ -132,6 +133,28 @@ def test_a_suspended_account_is_refused_and_nothing_of_it_changes() -> None:
             verdict = ask(suspended, units, livemode)
             assert code(verdict) == "account_suspended"
             assert verdict.account == suspended
+
+
+@pytest.mark.parametrize("status", ["suspended", "payment_failed"])
+@pytest.mark.parametrize(("calls", "left"), [(0, 50), (1, 49), (50, 0), (51, 0)])
+def test_who_is_refused_for_his_account_is_told_how_the_rate_stands_and_takes_nothing(
+    status: str, calls: int, left: int
+) -> None:
+    before = account(status=status, live_tat=NOON + calls * FREE.rate.interval)
+    verdict = ask(before)
+    assert code(verdict) in ("account_suspended", "payment_failed")
+    reset = rate_limit.seconds(calls * FREE.rate.interval)
+    assert verdict.headers["RateLimit"] == f'"free";r={left};t={reset}'
+    assert verdict.account == before
+
+
+def test_a_client_that_hammers_at_what_he_cannot_have_is_slowed_down() -> None:
+    now = account(live_units=1_000)
+    for _ in range(FREE.rate.burst):
+        verdict = ask(now)
+        assert code(verdict) == "payment_required"
+        now = verdict.account
+    assert code(ask(now)) == "rate_limited"
 
 
 FULL = {"live_units": 1_000, "live_tat": NOON + timedelta(hours=1)}
@@ -271,6 +294,27 @@ def test_a_refusal_says_where_the_call_would_lead_and_where_the_limit_is() -> No
 def test_the_cost_of_a_call_over_the_end_of_a_tier_is_that_of_both_prices() -> None:
     assert ask(account(plan="payg", live_units=998), 5).cost == 3 * 500
     assert ask(account(plan="payg", live_units=99_999), 3).cost == 500 + 2 * 400
+
+
+def test_what_is_refused_brings_no_limit_nearer() -> None:
+    """Its units would cost more than half of the dollar."""
+    verdict = ask(account(plan="payg", live_units=1_000, spend_limit_cents=1_00), 1_001)
+    assert (code(verdict), verdict.notices) == (
+        "too_many_images",
+        (Notice("allowance", 100, 1_000),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "livemode", "expected"),
+    [("payg", True, 4 * 500), ("free", True, 0), ("payg", False, 0)],
+)
+def test_an_answer_knows_what_the_month_has_cost_with_it(
+    plan: str, livemode: bool, expected: int
+) -> None:
+    verdict = ask(account(plan=plan, live_units=999 if plan == "free" else 1_003), 1, livemode)
+    assert verdict.spent == expected
+    assert ask(account(plan=plan, live_units=1_003), 0, livemode).spent == 0
 
 
 def test_a_free_plan_has_no_spend_limit() -> None:

@@ -8,6 +8,7 @@ from django.test import Client
 
 from accounts.models import User
 from billing.meter_models import Closing, MeterError, MeterPush, Proof
+from billing.worker_models import ProofRun
 from tests.conftest import Holder
 
 AT = datetime(2026, 10, 3, 9, tzinfo=UTC)
@@ -29,6 +30,7 @@ def rows(owner: Holder, stranger: Holder) -> None:
         Closing.objects.create(**of, invoice_id=f"in_{holder.customer.pk}", difference=differences)
         trouble = "too old" if differences else ""
         MeterPush.objects.create(customer=holder.customer, hour=AT, trouble=trouble, units=3)
+    ProofRun.objects.create(night=AT.date(), ended_at=AT, differing=1)
     MeterError.objects.create(
         event_id="evt_1",
         type="v1.billing.meter.no_meter_found",
@@ -51,6 +53,7 @@ def page(operator: Client, path: str) -> str:
     [
         ("proof/", "log / ledger: 13 / 12 units"),
         ("proof/", "$25.26"),
+        ("proofrun/", "night of 2026-10-03"),
         ("closing/", "in_"),
         ("meterpush/", "2026-10-03 09:00"),
         ("metererror/", "7 × no_meter"),

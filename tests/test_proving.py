@@ -15,6 +15,7 @@ from accounts.keys import Kind
 from billing import invoices, stripe_gateway
 from billing.meter_models import MeterPush, Proof
 from billing.models import Invoice, UsageHour
+from billing.worker_models import ProofRun
 from tests.conftest import Holder
 from tests.payers import (
     END,
@@ -91,6 +92,19 @@ def test_a_month_that_was_billed_is_proved_from_the_calls_to_the_invoice(
     free = Proof.objects.get(customer=stranger.holder.customer, period=PERIOD)
     assert (free.log_units, free.hour_units, free.pushed_units) == (12, 12, None)
     assert mail.outbox == []
+
+
+def test_a_proof_of_everything_is_kept_and_one_of_a_part_is_not(
+    shop: Shop, payer: Payer, stranger: Payer
+) -> None:
+    stranger.logs(1)
+    prove("--customer", "owner@example.com", "--period", MONTH.replace(MONTH[:4], "2020"))
+    assert not ProofRun.objects.exists()
+    differs()
+    run = ProofRun.objects.get()
+    assert (run.night, run.customers, run.months) == (None, 2, 4)
+    assert (run.differing, run.unanswered) == (2, 0)
+    assert run.ended_at
 
 
 def test_a_forged_row_of_the_log_is_named(shop: Shop, payer: Payer, stranger: Payer) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.plans import FREE, PAYG, SANDBOX, VOLUME, Plan, Rate
-from billing.rate_limit import limit_header, policy_header, seconds, take
+from billing.rate_limit import limit_header, look, policy_header, seconds, take
 
 NOON = datetime(2026, 11, 23, 12, 30, 15, tzinfo=UTC)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,6 +78,17 @@ def test_a_clock_that_is_set_back_gives_no_call_more(rate: Rate, back: int) -> N
         tat = take(rate, tat, NOON).tat
     earlier = NOON - timedelta(microseconds=back)
     assert take(rate, tat, earlier).wait == take(rate, tat, NOON).wait + (NOON - earlier)
+
+
+@given(rates, st.integers(-10_000_000, 10_000_000))
+def test_a_look_says_what_the_next_call_would_find_and_changes_nothing(
+    rate: Rate, ahead: int
+) -> None:
+    tat = NOON + timedelta(microseconds=ahead)
+    seen, taken = look(rate, tat, NOON), take(rate, tat, NOON)
+    assert (seen.tat, seen.wait) == (tat, timedelta(0))
+    assert seen.remaining == (0 if taken.wait else taken.remaining + 1)
+    assert seen.reset == max(tat - NOON, timedelta(0))
 
 
 def test_no_rest_gives_more_than_the_burst() -> None:

@@ -3,18 +3,21 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import psycopg2
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.db.models import F, Sum
 
 from accounts.keys import Kind
 from accounts.models import APIKey
-from billing import decision
+from billing import decision, ledger
 from billing.models import Account, UsageHour
 from billing.plans import SANDBOX
 from mnistapi.problems import WRONG_SHAPE, Problem
@@ -479,6 +482,89 @@ def test_a_commit_that_cannot_be_waited_for_any_longer_is_not_called_free(
     assert codes(outcomes) == ["outcome_unknown"]
     assert isinstance(outcomes[0], Problem)
     assert outcomes[0].billed is None
+
+
+# An account that is held, a key that is gone
+
+
+@contextmanager
+def held(holder: Holder) -> Iterator[None]:
+    """Another connection has locked the holder's account."""
+    here = connection.get_connection_params()
+    line = psycopg2.connect(**{name: here[name] for name in ("dbname", "user", "host")})
+    try:
+        with line.cursor() as cursor:
+            cursor.execute(
+                "SELECT FROM billing_account WHERE customer_id = %s FOR UPDATE",
+                [holder.customer.pk],
+            )
+        yield
+    finally:
+        line.close()
+
+
+@pytest.fixture
+def impatient(transactional_db: None) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+        yield
+        cursor.execute("RESET lock_timeout")
+
+
+def test_an_account_that_is_held_fails_the_calls_of_its_own_customer_alone(
+    impatient: None, owner: Holder, stranger: Holder, holder: Any, release: str, monkeypatch: Any
+) -> None:
+    third = holder("third@example.com")
+    Account.objects.open([one.customer.pk for one in (owner, stranger, third)])
+    tried: list[list[int]] = []
+
+    def watched(transaction: Any, pairs: Any) -> Any:
+        tried.append([customer for customer, _ in pairs])
+        return read(transaction, pairs)
+
+    read = ledger.opened
+    monkeypatch.setattr(ledger, "opened", watched)
+    calls = [opened(of, retry=f"retry-{n}") for n, of in enumerate([owner, stranger, owner, third])]
+    with held(owner):
+        outcomes = settle(calls)
+    assert codes(outcomes) == ["unavailable", "", "unavailable", ""]
+    assert tried[-1] == [owner.customer.pk] * 2  # who is held keeps nobody waiting a second time
+    assert sorted(map(len, tried)) == [1, 1, 2, 4]
+    books_agree_with([calls[1], calls[3]], [outcomes[1], outcomes[3]])
+    assert codes(settle([calls[0], calls[2]])) == ["", ""]
+
+
+def test_where_nobody_can_say_which_account_is_held_all_are_told_to_come_again(
+    impatient: None, owner: Holder, stranger: Holder, release: str, monkeypatch: Any
+) -> None:
+    def away(ids: Any) -> set[int]:
+        raise OperationalError("the database is away")
+
+    Account.objects.open([owner.customer.pk, stranger.customer.pk])
+    monkeypatch.setattr(ledger, "free_accounts", away)
+    with held(owner):
+        outcomes = settle([opened(owner), opened(stranger)])
+    assert codes(outcomes) == ["unavailable"] * 2
+
+
+def test_a_key_that_is_deleted_under_its_call_is_unknown_and_hurts_no_other(
+    owner: Holder, stranger: Holder, release: str
+) -> None:
+    APIKey.objects.filter(pk=owner.row.pk).delete()
+    calls = [opened(owner), opened(stranger), opened(owner, retry="again")]
+    outcomes = settle(calls)
+    assert codes(outcomes) == ["invalid_key", "", "invalid_key"]
+    books_agree_with(calls[1:2], outcomes[1:2])
+
+
+def test_a_customer_who_is_deleted_under_his_call_is_unknown(
+    owner: Holder, stranger: Holder, release: str
+) -> None:
+    APIKey.objects.filter(pk=owner.row.pk).delete()
+    owner.customer.delete()
+    (alone,) = codes(settle([opened(owner)]))
+    assert alone == "invalid_key"
+    assert codes(settle([opened(owner), opened(stranger)])) == ["invalid_key", ""]
 
 
 # Many at once

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 
 from billing import stripe_gateway, webhooks
-from billing.models import Account, Invoice, Notice, StripeEvent
+from billing.models import Account, Invoice, Notice, StripeEvent, WorkerPass
 from tests.at_stripe import (
     DECEMBER,
     SECRETS,
@@ -26,6 +26,7 @@ from tests.at_stripe import (
     signed,
 )
 from tests.conftest import Holder
+from tests.exposition import samples_of, value
 from tests.local_stripe import advance, control
 
 EVENT: dict[str, Any] = {
@@ -123,6 +124,26 @@ def test_an_event_of_another_version_is_refused(secrets: None) -> None:
 def test_types_that_nobody_asked_for_are_accepted(secrets: None) -> None:
     assert posted({**EVENT, "type": "radar.early_fraud_warning.created"}) == 204
     assert not StripeEvent.objects.exists()
+
+
+def test_webhooks_are_counted_by_what_came_of_them(
+    secrets: None, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(event: stripe_gateway.Event) -> None:
+        raise stripe_gateway.StripeUnavailable("away")
+
+    def counted() -> list[float]:
+        samples = samples_of(client.get("/metrics").content.decode())
+        outcomes = ("accepted", "refused", "postponed")
+        return [value(samples, "webhooks_total", outcome=outcome) for outcome in outcomes]
+
+    before = counted()
+    for type in stripe_gateway.METER_ERRORS:
+        monkeypatch.setitem(webhooks.HANDLERS, type, away)
+    assert posted({**EVENT, "type": "radar.early_fraud_warning.created"}) == 204
+    assert [posted(EVENT, "whsec_of_another") for _ in range(2)] == [400, 400]
+    assert [posted(THIN) for _ in range(3)] == [503, 503, 503]
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 2, 3]
 
 
 def test_thin_events_come_to_the_same_address(
@@ -282,6 +303,27 @@ def test_one_event_that_is_refused_does_not_keep_the_others(
     monkeypatch.undo()
     list(webhooks.receive_undelivered())
     assert account_of(owner.customer).plan == "payg"
+
+
+def test_events_that_could_not_be_handled_are_noted(
+    till: Till, owner: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control(till.local, "POST", "failures", {"kind": "webhooks_lost", "times": 1_000})
+    till.checkout(owner.customer)
+
+    def refuse(customer: str, *more: Any) -> None:
+        raise stripe_gateway.StripeRefused("No.")
+
+    monkeypatch.setattr(webhooks.subscribing, "subscribe", refuse)
+    call_command("bill")
+    assert WorkerPass.objects.get().unhandled_events == 1
+    control(till.local, "POST", "failures", {"kind": "error", "path": "/v1/events"})
+    call_command("bill")
+    assert WorkerPass.objects.get().unhandled_events == 1  # nobody knows better
+    control(till.local, "DELETE", "failures")
+    monkeypatch.undo()
+    call_command("bill")
+    assert WorkerPass.objects.get().unhandled_events == 0
 
 
 def life(till: Till, owner: Holder) -> list[Callable[[], object]]:

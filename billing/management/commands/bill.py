@@ -7,9 +7,10 @@ from typing import Any
 import structlog
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error, close_old_connections
+from django.db.models.functions import Now
 
-from billing import closing, invoices, meter, meter_errors, notices, webhooks
-from billing.models import Account
+from billing import closing, invoices, meter, meter_errors, nightly, notices, webhooks
+from billing.models import Account, WorkerPass
 from billing.stripe_gateway import StripeFault
 
 PAUSE_SECONDS = 5
@@ -20,8 +21,8 @@ log = structlog.get_logger()
 
 class Command(BaseCommand):
     help = (
-        "What is done outside of calls: send the notices that are due, push usage to Stripe and "
-        "close the months that are over. One pass, or --loop."
+        "What is done outside of calls: send the notices that are due, push usage to Stripe, "
+        "close the months that are over, prove the books once a night. One pass, or --loop."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -51,10 +52,11 @@ class Billing:
         if stopped.is_set() or time.monotonic() < self.next_at:
             return
         self.next_at = time.monotonic() + STRIPE_SECONDS
-        if not Account.objects.exclude(stripe_customer_id="").exists():
-            return
-        for part in (self.pushing.run, receive_events, meter_errors.poll, closing.close_drafts):
-            attempted(part, stopped)
+        if Account.objects.exclude(stripe_customer_id="").exists():
+            for part in (self.pushing.run, receive_events, meter_errors.poll, closing.close_drafts):
+                attempted(part, stopped)
+        attempted(nightly.go_on, stopped)
+        WorkerPass.note(ended_at=Now())
 
 
 def receive_events(stopped: threading.Event) -> None:

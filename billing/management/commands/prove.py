@@ -1,13 +1,16 @@
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Any
 
 from django.core.mail import mail_admins
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from accounts.models import Customer
 from billing.meter_models import Proof
-from billing.proving import prove
+from billing.proving import months, prove
 from billing.stripe_gateway import StripeFault
+from billing.worker_models import ProofRun
 
 
 class Command(BaseCommand):
@@ -21,21 +24,33 @@ class Command(BaseCommand):
         parser.add_argument("--period", metavar="YYYY-MM", type=month)
 
     def handle(self, *args: Any, customer: str | None, period: date | None, **options: Any) -> None:
-        proved, failures = 0, []
-        for one in customers(customer):
-            try:
-                for proof in prove(one, period):
-                    proved += 1
-                    failures += self.told(proof)
-            except StripeFault as fault:
-                failures += [f"{one}: Stripe does not say: {fault}"]
-        self.stdout.write(f"{proved} months of customers were proved.")
+        run = ProofRun(began_at=timezone.now())
+        failures = list(failures_of(customers(customer), period, run))
+        if customer is None and period is None:
+            run.ended_at = run.told_at = timezone.now()
+            run.save()
+        self.stdout.write(f"{run.months} months of customers were proved.")
         if failures:
             mail_admins("The books differ", "\n".join(failures))
             raise CommandError("\n".join(failures))
 
-    def told(self, proof: Proof) -> list[str]:
-        return [f"{proof}: {difference}" for difference in proof.differences.splitlines()]
+
+def failures_of(some: Iterable[Customer], period: date | None, run: ProofRun) -> Iterator[str]:
+    """What does not agree, in words; `run` counts what was looked at."""
+    for customer in some:
+        run.customers += 1
+        try:
+            for proof in prove(customer, [period] if period else months(customer)):
+                run.months += 1
+                run.differing += bool(proof.differences)
+                yield from told(proof)
+        except StripeFault as fault:
+            run.unanswered += 1
+            yield f"{customer}: Stripe does not say: {fault}"
+
+
+def told(proof: Proof) -> list[str]:
+    return [f"{proof}: {difference}" for difference in proof.differences.splitlines()]
 
 
 def customers(email: str | None) -> Any:
