@@ -36,10 +36,8 @@ def never(body: bytes) -> bool:
 
 def has_long_text(body: bytes) -> bool:
     """Whether anything between two quotes may be a picture; numbers stand in brackets."""
-    for part in body.split(b'"'):  # a loop, as each call of numbers pays for it
-        if len(part) > SHORT_TEXT and b"[" not in part:
-            return True
-    return False
+    long = [part for part in body.split(b'"') if len(part) > SHORT_TEXT]
+    return any(b"[" not in part for part in long)
 
 
 def all_of_it(body: bytes, content_type: str) -> bytes:
