@@ -73,7 +73,7 @@ MODES = {
     "four bits": png(LARGE.convert("RGB").quantize(16), bits=4),
     "grey and alpha": png(LARGE.convert("LA")),
     "RGBA": png(LARGE.convert("RGBA")),
-    "sixteen bits": png(Image.fromarray(GREY.astype(np.uint16) * 257)),
+    "sixteen bits": png(Image.fromarray(GREY.astype(np.uint16) * 256)),
     "interlaced": png(LARGE, interlace=1),
     "JPEG": jpeg(LARGE),
     "JPEG in colours": jpeg(LARGE.convert("RGB")),
