@@ -1,9 +1,9 @@
-"""Images that are not digits, to test releases with: none of their sources was trained on.
+"""Images that are not digits, to test releases with, from other sources than are trained on.
 
 Other fonts than in `model.outliers`, figures of another pen, photographs of scikit-image, noise of
-another kind, and what is done to the digits of the test set. What a person would send as a picture
-is drawn as one, dark on light, and goes through the product's own `normalise`; the rest is sent as
-arrays of 28 x 28.
+another kind, and what is done to the digits of the test set; inverted ones are trained on as well,
+but others. What a person would send as a picture is drawn as one, dark on light, and goes through
+the product's own `normalise`; the rest is sent as arrays of 28 x 28.
 """
 
 import importlib.util

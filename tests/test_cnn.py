@@ -257,6 +257,16 @@ def test_a_shift_moves_the_image(few: data.Digits, monkeypatch: pytest.MonkeyPat
     assert (moved[-2:] == 0).all()  # paper comes in from outside
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_place_between_two_pixels_has_their_mean(few: data.Digits, axis: int) -> None:
+    places = np.mgrid[:28, :28].reshape(1, 2, -1).astype(np.float32)
+    places[0, axis] += 0.5
+    between = augmentation.sampled(few.images[:1], places).reshape(28, 28)
+    image = data.scaled(few.images)[0, ..., 0]
+    expected = (image + np.roll(image, -1, axis)) / 2  # the edges are paper
+    np.testing.assert_allclose(between, expected, atol=1e-6)
+
+
 def test_each_image_is_warped_by_itself_and_stays_in_its_range(few: data.Digits) -> None:
     same_image = np.repeat(few.images[:1], 20, axis=0)
     warped = augmentation.augment(same_image, np.random.default_rng(1))
