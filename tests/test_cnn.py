@@ -254,6 +254,8 @@ def test_a_shift_moves_the_image(few: data.Digits, monkeypatch: pytest.MonkeyPat
     moved = augmentation.sampled(few.images[:1], places).reshape(28, 28)
     expected = data.scaled(few.images)[0, ..., 0]
     np.testing.assert_allclose(moved[:-2, 1:], expected[2:, :-1], atol=1e-6)
+    white = np.full([1, 28, 28], 255, np.uint8)
+    moved = augmentation.sampled(white, places).reshape(28, 28)
     assert (moved[-2:] == 0).all()  # paper comes in from outside
 
 
