@@ -30,10 +30,12 @@ Batch = tuple[NDArray[np.float32], NDArray[np.int32]]  # images [n, 28, 28, 1] a
 
 
 class Recipe(NamedTuple):
-    epochs: int = 20
+    epochs: int = 20  # in which every image is warped
+    settling: int = 4  # epochs behind them in which half of the images are not
     digits: int = 120  # of a batch
     outliers: int = 24
     peak: float = 3e-3  # the highest learning rate
+    settling_peak: float = 1e-3  # the highest behind the epochs
     warming: float = 0.1  # share of the steps in which the rate rises to it
     decay: float = 0.05  # of the weights, a step, times the learning rate
     smoothing: float = 0.05  # of the labels
@@ -119,11 +121,11 @@ def train(fitted: Digits, held_out: Digits, recipe: Recipe, seed: int, folder: P
     kept = tf.train.CheckpointManager(tf.train.Checkpoint(training), folder, max_to_keep=1)
     kept.restore_or_initialize()
     steps = len(fitted.labels) // recipe.digits  # an epoch
-    first = int(training.epochs)
-    with tqdm(initial=first * steps, total=recipe.epochs * steps, unit="step") as bar:
-        for epoch in range(first, recipe.epochs):
+    first, last = int(training.epochs), recipe.epochs + recipe.settling
+    with tqdm(initial=first * steps, total=last * steps, unit="step") as bar:
+        for epoch in range(first, last):
             for images, labels in batches(fitted, recipe, seed, epoch):
-                rate = learning_rate(recipe, bar.n / bar.total)
+                rate = learning_rate(recipe, bar.n / (recipe.epochs * steps))
                 training.step(images, labels, tf.constant(rate, tf.float32))
                 bar.update()
             training.epochs.assign_add(1)
@@ -134,11 +136,15 @@ def train(fitted: Digits, held_out: Digits, recipe: Recipe, seed: int, folder: P
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Up in a straight line and down in half a cosine, at a progress of 0 to 1."""
+    """Up in a straight line and down in half a cosine, at a progress of 0 to 1 through the epochs;
+    above 1, while the network settles, down once more from a lower peak."""
     if progress < recipe.warming:
         return recipe.peak * progress / recipe.warming
-    falling = (progress - recipe.warming) / (1 - recipe.warming)
-    return recipe.peak * (1 + math.cos(math.pi * falling)) / 2
+    if progress < 1:
+        falling = (progress - recipe.warming) / (1 - recipe.warming)
+        return recipe.peak * (1 + math.cos(math.pi * falling)) / 2
+    falling = (progress - 1) * recipe.epochs / recipe.settling
+    return recipe.settling_peak * (1 + math.cos(math.pi * falling)) / 2
 
 
 def batches(digits: Digits, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
@@ -151,9 +157,18 @@ def batches(digits: Digits, recipe: Recipe, seed: int, epoch: int) -> Iterator[B
     for start in range(0, len(order) - recipe.digits + 1, recipe.digits):
         chosen = order[start : start + recipe.digits]
         others = outliers(recipe.outliers, digits, random)
-        images = augment(np.concatenate([digits.images[chosen], others]), random)
+        images = np.concatenate([digits.images[chosen], others])
         labels = np.pad(digits.labels[chosen], (0, len(others)), constant_values=NOT_A_DIGIT)
-        yield images, labels.astype(np.int32)
+        is_settling = epoch >= recipe.epochs
+        warped = half_augmented(images, random) if is_settling else augment(images, random)
+        yield warped, labels.astype(np.int32)
+
+
+def half_augmented(images: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.float32]:
+    """Warping blurs, and what is asked later is sharp. A network that has seen nothing sharp takes
+    digits for none because of that."""
+    is_warped = random.random([len(images), 1, 1, 1]) < 0.5
+    return np.where(is_warped, augment(images, random), data.scaled(images))
 
 
 def logits(network: ConvolutionalNetwork, digits: Digits) -> NDArray[np.float32]:

@@ -25,7 +25,7 @@ from model.tf import tf
 from model.train_cnn import Recipe, Training
 
 ROOT = Path(__file__).parent.parent
-TINY = Recipe(epochs=2, digits=20, outliers=4)
+TINY = Recipe(epochs=1, settling=1, digits=20, outliers=4)
 Floats = NDArray[np.float32]
 
 
@@ -204,9 +204,15 @@ def test_the_average_follows_the_weights_slowly(few: data.Digits) -> None:
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
-    rates = [train_cnn.learning_rate(TINY, progress) for progress in (0, 0.05, 0.1, 0.55, 1)]
+    rates = [train_cnn.learning_rate(TINY, progress) for progress in (0, 0.05, 0.1, 0.55, 0.999)]
     peak = TINY.peak
-    assert rates == pytest.approx([0, peak / 2, peak, peak / 2, 0])
+    assert rates == pytest.approx([0, peak / 2, peak, peak / 2, 0], abs=1e-7)
+
+
+def test_it_falls_once_more_while_the_network_settles() -> None:
+    recipe = Recipe(epochs=20, settling=4)
+    rates = [train_cnn.learning_rate(recipe, progress) for progress in (1, 1.1, 1.2)]
+    assert rates == pytest.approx([recipe.settling_peak, recipe.settling_peak / 2, 0])
 
 
 def test_an_epoch_takes_each_digit_at_most_once_and_ends_each_batch_with_outliers(
@@ -219,6 +225,16 @@ def test_an_epoch_takes_each_digit_at_most_once_and_ends_each_batch_with_outlier
     labels = np.concatenate([labels[:20] for _, labels in batches])
     taken = {image.tobytes(): label for image, label in zip(digits, labels, strict=True)}
     assert taken == {i.tobytes(): n for i, n in zip(few.images, few.labels, strict=True)}
+
+
+def test_half_of_the_images_are_sharp_while_the_network_settles(few: data.Digits) -> None:
+    sharp = {image.tobytes() for image in data.scaled(few.images)}
+    shares = [
+        np.mean([x.tobytes() in sharp for images, _ in batches for x in images[:20]])
+        for batches in (train_cnn.batches(few, TINY, 1, epoch) for epoch in (0, 1))
+    ]
+    assert shares[0] == 0
+    assert 0.3 < shares[1] < 0.7
 
 
 # What it is trained on
