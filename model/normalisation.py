@@ -20,8 +20,10 @@ WHITE = 255
 VIEW = 280  # the longer side of what is looked at; larger pictures are averaged down to it
 AT_ONCE = 2**18  # pixels that are worked on, which bounds the memory
 
-FAINTEST = 0.08  # of the light of the paper: what takes less away is no ink
-ABOVE_NOISE = 6  # standard deviations of the noise
+DIMMEST = 0.05
+UNDECIDED = -0.02  # a page of grain and shadows comes to less; ink comes to far more
+FAINTEST = 0.1  # of the light of the paper: what takes less away is no ink
+ABOVE_NOISE = 8  # standard deviations of the noise
 TRACE = 0.12  # of the full ink: what has less is paper
 SPECK = 0.08  # of the ink of the largest part: what has less is dirt
 # What ink counts that reaches the edge of the picture: it may be a shadow, or the end of the paper.
@@ -74,15 +76,15 @@ def normalised(views: Floats, said: str | None) -> Floats:
 
 
 def has_dark_ink(views: Floats) -> Mask:
-    """Whether most of a picture, and of its frame, is what is light there."""
+    """Whether most of a picture, and of its frame, is what is light there, shadows apart."""
+    even = views - planes(views)
     reach = max(views.shape[1:]) // 4
-    middle = (largest_near(views, reach) + smallest_near(views, reach)) / 2
-    above = views - middle
+    above = even - (largest_near(even, reach) + smallest_near(even, reach)) / 2
     frame = np.ones(views.shape[1:], np.float32)
     edge = max(1, min(views.shape[1:]) // SIDE)
     frame[edge:-edge, edge:-edge] = 0
     score = above.mean(axis=(1, 2)) + (above * frame).sum(axis=(1, 2)) / frame.sum()
-    return np.asarray(score > 0)
+    return np.asarray(score > UNDECIDED)
 
 
 def ink_of(pages: Floats) -> tuple[Floats, Floats]:
@@ -93,16 +95,33 @@ def ink_of(pages: Floats) -> tuple[Floats, Floats]:
     """
     missing = 1 - pages / np.maximum(ground_of(pages), np.float32(1 / WHITE))
     paper, peak = levels_of(missing.reshape(len(missing), -1))
-    noise, full = noise_of(pages), peak - paper
+    noise, full = noise_of(missing), peak - paper
     full = np.where(full > np.maximum(FAINTEST, ABOVE_NOISE * noise), full, np.inf)
     ink = ((missing - paper[:, None, None]) / full[:, None, None]).clip(0, 1)
     return ink.astype(np.float32), np.maximum(TRACE, 3 * noise / full)[:, None, None]
 
 
 def ground_of(pages: Floats) -> Floats:
-    """The pages with what is dark and narrower than half of them gone: their light and shadows."""
+    """The pages with what is dark and narrower than half of them gone: their light and shadows.
+
+    A light that falls off evenly is taken out first, as at the edge it would look like ink.
+    """
     reach = max(1, max(pages.shape[1:]) // 4)
-    return np.asarray(smallest_near(largest_near(pages, reach), reach))
+    light = np.maximum(planes(largest_near(pages, reach)), DIMMEST)
+    return np.asarray(light * smallest_near(largest_near(pages / light, reach), reach))
+
+
+def planes(values: Floats) -> Floats:
+    """The plane that comes closest to each of [n, h, w]."""
+    sides = [np.linspace(-1, 1, side, dtype=np.float32) for side in values.shape[1:]]
+    level = values.mean(axis=(1, 2), keepdims=True)
+    down = slopes((values - level).mean(axis=2), sides[0])[:, None, None] * sides[0][:, None]
+    across = slopes((values - level).mean(axis=1), sides[1])[:, None, None] * sides[1]
+    return np.asarray(level + down + across)
+
+
+def slopes(means: Floats, side: Floats) -> Floats:
+    return np.asarray((means * side).sum(axis=1) / np.maximum((side**2).sum(), 1))
 
 
 def levels_of(missing: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -115,7 +134,7 @@ def levels_of(missing: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return paper, peak
 
 
-def noise_of(pages: Floats) -> NDArray[Any]:
+def noise_of(pages: NDArray[Any]) -> NDArray[Any]:
     """The standard deviation of the noise, [n], from what neighbours differ by in the median."""
     steps = np.abs(np.diff(pages, axis=2)).reshape(len(pages), -1)
     if not steps.size:

@@ -61,7 +61,7 @@ def centre_of_mass(ink: Floats) -> tuple[Array, Array]:
 
 
 def moment(masses: Array) -> Array:
-    return np.asarray(masses @ (np.arange(masses.shape[1], dtype=np.float32) + np.float32(0.5)))
+    return np.asarray((masses * (np.arange(masses.shape[1]) + 0.5)).sum(axis=1))
 
 
 def missing_width(strokes: Floats, longer: Array) -> Array:
@@ -77,24 +77,30 @@ def missing_width(strokes: Floats, longer: Array) -> Array:
 def resampled(strokes: Floats, scale: Floats) -> Floats:
     """[n, 84, 84]: scaled by averaging areas, with the centre of mass in the middle."""
     down, across = centre_of_mass(strokes)
-    rows = shares(strokes.shape[1], down, scale)
-    columns = shares(strokes.shape[2], across, scale)
-    return np.asarray(rows @ strokes @ columns.swapaxes(1, 2))
+    lines = shrunk(strokes, down, scale)
+    return np.asarray(shrunk(lines.swapaxes(1, 2), across, scale).swapaxes(1, 2), np.float32)
 
 
-def shares(pixels: int, centre: Array, scale: Floats) -> Floats:
-    """[n, 84, pixels]: what each pixel of a line contributes to each fine one.
+def shrunk(values: Array, centre: Array, scale: Floats) -> Array:
+    """[n, 84, w] of [n, h, w]: each fine pixel is the mean of what it covers.
 
-    A fine pixel is the mean of what it covers; one smaller than a pixel is that of a pixel's width
-    around it, which is linear interpolation.
+    One that is smaller than a pixel is that of a pixel's height around it, which is linear
+    interpolation.
     """
-    scale = scale[:, None, None]
-    places = np.arange(SIDE * FINE, dtype=np.float32) + np.float32(0.5 - CENTRE * FINE)
-    middle = centre[:, None, None] + places[:, None] / scale
-    half = np.maximum(1 / scale, 1) / 2
-    begin = np.arange(pixels, dtype=np.float32)
-    overlap = np.minimum(middle + half, begin + 1) - np.maximum(middle - half, begin)
-    return np.asarray(np.maximum(overlap, 0) / (2 * half))
+    places = np.arange(SIDE * FINE) + (0.5 - CENTRE * FINE)
+    middle = centre[:, None] + places / scale[:, None]
+    half = np.maximum(1 / scale[:, None], 1) / 2
+    sums = np.pad(values.cumsum(axis=1, dtype=np.float64), ((0, 0), (1, 0), (0, 0)))
+    covered = between(sums, middle + half) - between(sums, middle - half)
+    return np.asarray(covered / (2 * half[:, :, None]))
+
+
+def between(sums: Array, places: Array) -> Array:
+    """The running sums [n, h + 1, w] up to these places [n, m], which need not be whole."""
+    places = places.clip(0, sums.shape[1] - 1)
+    below = np.minimum(places.astype(int), sums.shape[1] - 2)
+    low, high = (np.take_along_axis(sums, at[:, :, None], axis=1) for at in (below, below + 1))
+    return np.asarray(low + (high - low) * (places - below)[:, :, None])
 
 
 def thickened(fine: Array, growth: Array) -> Array:

@@ -1,6 +1,8 @@
+import asyncio
 import base64
 import json
 import re
+import threading
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -11,12 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from accounts.models import APIKey
 from mnistapi.problems import Problem
+from mnistapi.uuid7 import uuid7
 from predictions import pictures
+from predictions.door import Door
+from predictions.endpoints import PREDICTIONS, Endpoint, Head
 from predictions.forms import decode_json, decode_multipart, decode_picture, has_long_text
 from predictions.images import MAX_IMAGES, Sent
 from predictions.multipart import without_boundary
 from predictions.pictures import MAX_PIXELS, MAX_SCANS, TURNS
+from predictions.settlement import OpenCall
 from tests.pictures import MULTIPART, THREE, animation, black_png, chunk, form, jpeg, png
 
 FLAT = THREE.ravel().tolist()
@@ -215,7 +222,7 @@ def test_pictures_keep_their_order_whatever_their_size() -> None:
     files = [png(THREE), png(np.zeros((9, 9), np.uint8)), jpeg(LARGE), png(THREE), png(LARGE)]
     together = pictures.images_of(files, None)
     alone = [decode_picture(file).images for file in files]
-    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
+    np.testing.assert_array_equal(together, np.concatenate(alone))
 
 
 def test_the_ink_that_is_said_is_believed() -> None:
@@ -319,6 +326,35 @@ def test_a_picture_in_json_is_seen_before_it_is_read() -> None:
 
 
 SMALL = {"PNG": png(THREE), "JPEG": jpeg(THREE), "progressive": jpeg(THREE, progressive=True)}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "is_aside"),
+    [
+        (json.dumps(FLAT).encode(), "application/json", False),
+        (json.dumps({"image": FLAT, "ink": "light"}).encode(), "application/json", False),
+        (json.dumps({"image": base64_of(FILE)}).encode(), "application/json", True),
+        (FILE, "image/png", True),
+        (form([FILE]), MULTIPART, True),
+    ],
+)
+def test_pictures_are_read_where_they_hold_up_nobody(
+    body: bytes, content_type: str, is_aside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nobody(*args: Any) -> None: ...
+
+    async def receive() -> dict[str, Any]:
+        return {"body": body}
+
+    read_by = []
+    monkeypatch.setattr(
+        Endpoint, "fill", lambda *args: read_by.append(threading.current_thread().name)
+    )
+    call = OpenCall(uuid7(), APIKey(), 0, lambda receipt: b"")
+    head = Head(content_type, str(len(body)), "", None)
+    asyncio.run(Door(nobody).fill(call, PREDICTIONS, head, receive))
+    assert call.refusal is None
+    assert read_by[0].startswith("large") == is_aside
 
 
 @given(

@@ -30,7 +30,7 @@ def blocks(language: str) -> list[str]:
     return [text for found, text in BLOCKS if found == language]
 
 
-RUN, CURL, TEST, MODEL = blocks("sh")
+RUN, CURL, TEST, PICTURE, MODEL = blocks("sh")
 (ANSWER,) = blocks("json")
 (PYTHON,) = blocks("python")
 
@@ -124,6 +124,8 @@ def test_the_first_call(laptop: Laptop) -> None:
             text=True,
         )
         assert python.stdout.strip() == "[3, 3]"
+        (picture,) = json.loads(laptop.shell(PICTURE, KEY=key))["predictions"]
+        assert picture["digit"] == 3
     finally:
         laptop.interrupt()
 
@@ -132,7 +134,7 @@ def test_the_first_call(laptop: Laptop) -> None:
         assert key_of_the_second_run != key
         for used in (key, key_of_the_second_run):
             answer = json.loads(laptop.shell(CURL, KEY=used))
-        assert answer["usage"]["period_units"] == 6, "the data of the first run is gone"
+        assert answer["usage"]["period_units"] == 7, "the data of the first run is gone"
         check_the_way_to_a_plan(laptop)
     finally:
         laptop.interrupt()
