@@ -38,14 +38,20 @@ def along(extreme: np.ufunc, values: Array, reach: int, axis: int) -> Array:
 def labelled(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """A number for each connected part of each mask, 0 for the rest.
 
-    Each run of a row, then of a column, takes the largest number in it, until nothing changes.
+    Pixels are numbered. Each run of a row, then of a column, takes the largest number in it; the
+    pixel that had the number of a run before takes the new one too, and each pixel then takes that
+    of the pixel whose number it has. So it ends after few turns, however a part winds.
     """
     labels = np.arange(1, mask.size + 1, dtype=np.int32).reshape(mask.shape) * mask
-    before = np.zeros_like(labels)
-    while (labels != before).any():
+    while True:
         before = labels
         labels = levelled(levelled(labels).swapaxes(1, 2)).swapaxes(1, 2)
-    return labels
+        changed = labels != before
+        if not changed.any():
+            return labels
+        numbers = labels.ravel()
+        np.maximum.at(numbers, before[changed] - 1, labels[changed])
+        labels = numbers[labels - 1] * mask
 
 
 def levelled(labels: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -44,7 +44,7 @@ def files_and_options(body: bytes, content_type: str) -> tuple[list[bytes], Opti
 def parsed(body: bytes, content_type: str) -> tuple[Any, Any]:
     """Fields and files, by Django's parser, which stops at the number of files of its settings."""
     meta = {"CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(body))}
-    if closing(content_type) not in body:
+    if not boundary(content_type) or closing(content_type) not in body:
         raise Problem(MALFORMED_MULTIPART, "The form does not end with its boundary.")
     try:
         return MultiPartParser(meta, BytesIO(body), [InMemory()]).parse()
@@ -59,8 +59,11 @@ def parsed(body: bytes, content_type: str) -> tuple[Any, Any]:
 
 
 def boundary(content_type: str) -> bytes:
-    """What stands between the parts; empty if nothing is said of it."""
-    return parse_header_parameters(content_type)[1].get("boundary", "").encode("latin-1")
+    """What stands between the parts; empty if nothing is said of it that can be."""
+    try:
+        return parse_header_parameters(content_type)[1].get("boundary", "").encode("ascii")
+    except ValueError:
+        return b""
 
 
 def closing(content_type: str) -> bytes:

@@ -601,6 +601,32 @@ def test_a_retry_through_the_other_door_gets_the_same_bytes(
     ]  # fmt: skip
 
 
+def test_a_retry_of_a_form_is_known_by_what_is_in_it(newcomers: Doubles) -> None:
+    """HTTP libraries draw another boundary for it."""
+    head = (f"Idempotency-Key: {secrets.token_hex(8)}",)
+    content = FORM.replace("a-boundary", "another")
+    first = newcomers.send(Request(form([PICTURE]), content=FORM, head=head))
+    again = newcomers.send(Request(form([PICTURE], "another"), content=content, head=head))
+    other = newcomers.send(Request(form([LARGE]), content=FORM, head=head))
+    assert again.answer.raw == first.answer.raw
+    assert again.headers["idempotent-replayed"] == "true"
+    assert other.code == "idempotency_key_reused"
+
+
+def test_a_picture_is_answered_alike_in_every_form_of_it(newcomers: Doubles) -> None:
+    forms = [
+        Request(PICTURE, content=PNG),
+        Request(PICTURE, content=JPEG),
+        Request(form([PICTURE]), content=FORM),
+        Request(dumped({"image": TEXT})),
+        Request(dumped({"images": [f"data:image/png;base64,{TEXT}"]})),
+    ]
+    answers = [newcomers.send(one).answer.body["predictions"] for one in forms]
+    assert answers == [answers[0]] * len(forms)
+    numbers = newcomers.send(Request()).answer.body["predictions"]
+    assert answers[0][0]["digit"] == numbers[0]["digit"]
+
+
 # Each door by itself, where not every word of the answer is ours
 
 

@@ -136,6 +136,12 @@ def test_specks_are_ignored_and_parts_are_not() -> None:
     assert seen(bar)[:, 17:].sum() > seen(five)[:, 17:].sum() + 5
 
 
+def test_the_table_beside_the_paper_is_no_digit() -> None:
+    page = 255 - PAGE
+    page[225:, 60:160] = 0
+    assert_same(seen(page), 0.03)
+
+
 def test_thin_strokes_become_thicker_and_thick_ones_stay() -> None:
     def ring(width: float) -> Any:
         down, across = np.mgrid[-100:100, -100:100]

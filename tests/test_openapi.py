@@ -1,3 +1,4 @@
+import base64
 from datetime import timedelta
 from functools import cache
 from io import BytesIO
@@ -15,7 +16,11 @@ from billing.models import Account
 from billing.plans import SANDBOX
 from predictions.forms import FORMS
 from tests.conftest import Holder
+from tests.pictures import MULTIPART, form, jpeg, png
+from tests.pictures import THREE as PIXELS
 from tests.test_predictions import BLANK, THREE
+
+PICTURE = base64.b64encode(png(PIXELS)).decode()
 
 OF_CALLS = {"RateLimit", "RateLimit-Policy", "Retry-After", "Idempotent-Replayed", "X-Request-Id"}
 
@@ -160,12 +165,28 @@ def test_a_retry_is_answered_as_documented(call: Any) -> None:
         [THREE] * 3,
         {"image": THREE, "ink": "light"},
         {"images": [THREE, BLANK]},
+        {"image": PICTURE, "release": "softmax-1"},
+        {"images": [PICTURE, PICTURE], "ink": "light"},
     ],
 )
 def test_every_documented_body_is_accepted(body: object, call: Any) -> None:
     operation = document()["paths"]["/v1/predictions"]["post"]
     jsonschema.validate(body, operation["requestBody"]["content"]["application/json"]["schema"])
     assert call(body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (png(PIXELS), "image/png"),
+        (jpeg(PIXELS), "image/jpeg"),
+        (form([png(PIXELS)], ink="light", release="softmax-1"), MULTIPART),
+    ],
+)
+def test_every_documented_file_is_accepted(body: bytes, content_type: str, call: Any) -> None:
+    operation = document()["paths"]["/v1/predictions"]["post"]
+    assert content_type.partition(";")[0] in operation["requestBody"]["content"]
+    assert call(body, content_type=content_type).status_code == 200
 
 
 def test_the_documented_array_of_numpy_is_accepted(call: Any) -> None:

@@ -73,7 +73,7 @@ MODES = {
     "four bits": png(LARGE.convert("RGB").quantize(16), bits=4),
     "grey and alpha": png(LARGE.convert("LA")),
     "RGBA": png(LARGE.convert("RGBA")),
-    "sixteen bits": png(Image.fromarray(GREY.astype(np.uint16) * 257)),
+    "sixteen bits": png(Image.fromarray(GREY.astype(np.uint16) * 256)),
     "interlaced": png(LARGE, interlace=1),
     "JPEG": jpeg(LARGE),
     "JPEG in colours": jpeg(LARGE.convert("RGB")),
@@ -283,6 +283,7 @@ FILE = png(THREE)
         (form([FILE]), "multipart/form-data", "malformed_multipart"),
         (form([FILE]), "multipart/form-data; boundary=another", "malformed_multipart"),
         (form([FILE]), "multipart/form-data; boundary=\xe9", "malformed_multipart"),
+        (form([FILE]), "multipart/form-data; boundary*=utf-8''%E2%82%AC", "malformed_multipart"),
         (form([FILE])[:-8], MULTIPART, "malformed_multipart"),
         (form([]), MULTIPART, "wrong_shape"),
         (form([], image="1,2,3"), MULTIPART, "wrong_shape"),
@@ -299,6 +300,7 @@ FILE = png(THREE)
 def test_what_is_no_form_of_pictures_is_refused(
     body: bytes, content_type: str, expected: str
 ) -> None:
+    assert without_boundary(body, content_type) is not None
     with pytest.raises(Problem) as caught:
         decode_multipart(body, content_type)
     assert caught.value.type.code == expected
