@@ -15,7 +15,7 @@ from model.tf import tf
 
 Floats = NDArray[np.float32]
 
-CHANNELS = (32, 48, 96, 96, 192)  # out of each convolution
+CHANNELS = (24, 32, 64, 96, 192)  # out of each convolution of a network that is trained
 POOLED = (1, 3)  # behind these convolutions
 FEATURES = 2 * 2 * CHANNELS[-1]
 CLASSES = 11
@@ -55,7 +55,7 @@ class TrainableNetwork(tf.Module):  # type: ignore[misc]  # TensorFlow has no ty
             self.means[layer].assign_sub((1 - self.MEMORY) * (self.means[layer] - mean))
             self.variances[layer].assign_sub((1 - self.MEMORY) * (self.variances[layer] - variance))
             x = pooled(tf.nn.relu(x), layer)
-        features = tf.cast(tf.reshape(x, [-1, FEATURES]), tf.float32)  # [n, 768]
+        features = tf.cast(tf.reshape(x, [-1, FEATURES]), tf.float32)
         return tf.matmul(features, self.W) + self.b  # [n, 11]
 
 
@@ -71,7 +71,7 @@ def pooled(x: Any, layer: int) -> Any:
 
 
 class ConvolutionalNetwork(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
-    """What serves: convolutions with a bias."""
+    """What serves: convolutions with a bias, of any numbers of channels."""
 
     def __init__(
         self, kernels: Sequence[Floats], biases: Sequence[Floats], W: Floats, b: Floats
@@ -79,17 +79,15 @@ class ConvolutionalNetwork(tf.Module):  # type: ignore[misc]  # TensorFlow has n
         super().__init__(name="convolutional_network")
         self.kernels = [tf.Variable(k, trainable=False) for k in kernels]
         self.biases = [tf.Variable(k, trainable=False) for k in biases]
-        self.W = tf.Variable(W, trainable=False)  # [768, 11]
+        self.W = tf.Variable(W, trainable=False)  # [2 * 2 * channels, 11]
         self.b = tf.Variable(b, trainable=False)  # [11]
 
     def logits(self, images: Any) -> Any:
-        # side:        28 -> 26 -> 24 | 12 -> 10 -> 8 | 4 -> 2
-        # channels:     1    32    48     96     96      192
-        x = images
+        x = images  # of side 28, then 26, 24, pooled 12, 10, 8, pooled 4, 2
         for layer, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             x = tf.nn.relu(tf.nn.conv2d(x, kernel, strides=1, padding="VALID") + bias)
             x = pooled(x, layer)
-        return tf.matmul(tf.reshape(x, [-1, FEATURES]), self.W) + self.b  # [n, 11]
+        return tf.matmul(tf.reshape(x, [-1, self.W.shape[0]]), self.W) + self.b  # [n, 11]
 
     @tf.function(input_signature=[tf.TensorSpec([None, 28, 28, 1], tf.float32, name="images")])  # type: ignore[untyped-decorator]
     def probabilities(self, images: Any) -> Any:

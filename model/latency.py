@@ -1,4 +1,8 @@
-"""How long a release takes for one image, on one thread."""
+"""How long a release computes for one image, on one thread.
+
+Processor time, not time on the clock: the two are the same where the machine has nothing else to
+do, and a machine that has is no reason to refuse a release.
+"""
 
 import time
 from collections.abc import Mapping
@@ -19,9 +23,9 @@ def milliseconds(releases: Mapping[str, Release]) -> dict[str, float]:
 
 
 def calls_of(release: Release) -> float:
-    """Seconds of CALLS predictions of one image."""
+    """Seconds of the processor in CALLS predictions of one image."""
     image = np.full([1, 28, 28, 1], 0.5, np.float32)
-    begin = time.perf_counter()
+    begin = time.process_time()
     for _ in range(CALLS):
         release.predict(image)
-    return time.perf_counter() - begin
+    return time.process_time() - begin

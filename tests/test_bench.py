@@ -370,7 +370,7 @@ def test_both_doors_and_both_runtimes_are_measured_beside_all_peers() -> None:
     assert set(contestants.CONTESTANTS) == {
         BASIS, "fastapi", "drf", "asgi-tensorflow", "asgi-litert", "wsgi-tensorflow", "wsgi-litert",
     }  # fmt: skip
-    assert set(PEER_NAMES) == {"blog", "drf", "fastapi_litert"}
+    assert set(PEER_NAMES) == {"blog", "drf", "fastapi_litert", "onnxruntime"}
 
 
 def test_everyone_is_sent_the_same_digit() -> None:

@@ -31,6 +31,12 @@ def test_both_runtimes_give_the_same_answers_over_the_whole_test_set() -> None:
     assert 0 < export.greatest_difference(one, other, digits) <= 1e-5
 
 
+def test_both_runtimes_of_the_convolutional_network_give_the_same_answers() -> None:
+    digits = data.load().test.part(0, 1_000)
+    one, other = checkpoints.restore("cnn-1"), litert.restore("cnn-1")
+    assert 0 < export.greatest_difference(one, other, digits) <= 1e-5
+
+
 def test_images_alone_and_in_batches_of_any_size_get_the_same_answers() -> None:
     release = litert.restore("softmax-1")
     images = RNG.random([100, 28, 28, 1], np.float32)

@@ -219,10 +219,11 @@ def test_a_failing_import_still_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stderr.startswith("why\nTraceback")
 
 
-def test_the_release_in_the_repository_names_no_folder_of_its_maker() -> None:
+def test_the_releases_in_the_repository_name_no_folder_of_their_maker() -> None:
     absolute = re.compile(rb"(?<![\w.@:])/(?:[\w.@-]{2,}/)+[\w.@-]{2,}|[A-Z]:\\\w")
-    for file in (serving.RELEASES / "softmax-1").iterdir():
-        assert not absolute.findall(file.read_bytes()), file
+    pixels = re.compile(rb'"pixels": "[^"]*"')  # in base64, which has slashes
+    for file in serving.RELEASES.rglob("*/*"):
+        assert not absolute.findall(pixels.sub(b"", file.read_bytes())), file
 
 
 def test_the_card_names_its_release() -> None:
