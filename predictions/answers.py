@@ -4,7 +4,7 @@ import orjson
 
 from billing import rating, standing
 from model import labels
-from predictions.settlement import Receipt
+from predictions.calls import Receipt
 
 
 def answer(receipt: Receipt) -> bytes:

@@ -150,12 +150,23 @@ def runtimes(card: Card) -> list[dict[str, Any]]:
 
 
 def facts(card: Card, prefix: str = "") -> list[tuple[str, object]]:
-    """What a card says of its training or versions, as a list: names are joined where they nest."""
+    """What a card says of its training or versions, as a list: names are joined where they nest.
+
+    A table, such as one over several seeds, is a line for each of its rows.
+    """
     found: list[tuple[str, object]] = []
     for name, value in card.items():
         title = f"{prefix} {name}".strip().replace("_", " ")
         if isinstance(value, dict):
             found += facts(value, title)
-        elif not isinstance(value, list):
+        elif isinstance(value, list):
+            found += [(title, in_words(row)) for row in value]
+        else:
             found.append((title, value))
     return found
+
+
+def in_words(row: object) -> str:
+    if isinstance(row, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in row.items())
+    return str(row)

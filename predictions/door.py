@@ -23,10 +23,11 @@ from mnistapi.django_bridge import Application, Receive, Scope, Send
 from mnistapi.problems import BAD_REQUEST, MEDIA_TYPE, Problem, problem_from
 from mnistapi.uuid7 import uuid7
 from predictions import metrics
+from predictions.calls import Answer, OpenCall, Outcome
 from predictions.endpoints import ENDPOINTS, Endpoint, Head
 from predictions.gathering import Gathering
 from predictions.known_keys import KnownKeys
-from predictions.settlement import Answer, OpenCall, Outcome, predict
+from predictions.predicting import predict
 
 Headers = dict[bytes, bytes]
 Pairs = list[tuple[bytes, bytes]]

@@ -15,8 +15,8 @@ from mnistapi.problems import (
     problem_from,
 )
 from predictions import answers, forms, idempotency
+from predictions.calls import OpenCall, Receipt
 from predictions.forms import Form
-from predictions.settlement import OpenCall, Receipt
 
 
 class Head(NamedTuple):

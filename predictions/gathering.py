@@ -12,7 +12,8 @@ from collections.abc import Collection
 
 import structlog
 
-from predictions.settlement import OpenCall, Outcome, settle
+from predictions.calls import OpenCall, Outcome
+from predictions.settlement import settle
 from predictions.shadow import shadow
 
 MAX_BATCH = 128

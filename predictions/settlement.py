@@ -6,33 +6,24 @@ answered before it: a 200 is the receipt of a committed row.
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 from django.db.transaction import atomic
 
 from accounts.authentication import no_such_key
-from accounts.models import APIKey
 from billing import ledger
 from billing.decision import Charge, Verdict
-from mnistapi.problems import (
-    UNKNOWN_RELEASE,
-    Problem,
-    internal_error,
-    outcome_unknown,
-    problem_from,
-)
+from mnistapi.problems import Problem, outcome_unknown, problem_from
 from mnistapi.transactions import Statement, Transaction, is_lock_timeout, make_durable
-from model import labels, serving
 from predictions import idempotency, metrics
-from predictions.idempotency import Identity, Retry, Stored
-from predictions.images import Images
+from predictions.calls import Answer, OpenCall, Outcome, Receipt
+from predictions.idempotency import Identity, Stored
 from predictions.models import Call
+from predictions.predicting import predict
 
 log = structlog.get_logger()
 
@@ -40,75 +31,6 @@ REPLAYED = {"Idempotent-Replayed": "true"}
 UNAUTHORIZED = 401
 QUICK_SECONDS = 0.001  # for the prediction of a call
 LOG = "SELECT predictions_log(%s)"
-
-
-class Prediction(NamedTuple):
-    """Probabilities [n, 10] of the images of a call, and the release that gave them.
-
-    Of each image, `best` is the column of the most likely label, and `reasons` why it has none.
-    """
-
-    release: str
-    probabilities: npt.NDArray[np.float32]
-    best: Sequence[int]
-    reasons: Sequence[str | None]
-
-    def part(self, images: slice) -> "Prediction":
-        return Prediction(
-            self.release, self.probabilities[images], self.best[images], self.reasons[images]
-        )
-
-    @property
-    def verdicts(self) -> list[str | int]:
-        """Of each image the column of its label, or why it has none."""
-        return [reason or best for best, reason in zip(self.best, self.reasons, strict=True)]
-
-
-@dataclass(slots=True)
-class OpenCall:
-    """A call that is authenticated and not settled: with images, or with what refuses it.
-
-    `began` is in seconds of `time.perf_counter`; `write` makes the bytes of the answer; `release`
-    is the release asked for by name, None for the current one.
-    """
-
-    id: UUID
-    key: APIKey
-    began: float
-    write: Callable[["Receipt"], bytes]
-    images: Images | None = None
-    release: str | None = None
-    prediction: Prediction | None = None
-    refusal: Problem | None = None
-    retry: Retry | None = None
-
-    @property
-    def identity(self) -> Identity | None:
-        if self.retry is None:
-            return None
-        return Identity(self.key.customer_id, self.key.livemode, self.retry.key)
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the answer to a settled call is written from."""
-
-    id: UUID
-    livemode: bool
-    prediction: Prediction
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A 200, which is in the books as call `id`."""
-
-    id: UUID
-    body: bytes
-    headers: Mapping[str, str]
-
-
-Outcome = Answer | Problem
 
 
 Latecomers = Callable[[Collection[int]], Sequence[OpenCall]]
@@ -182,59 +104,6 @@ def settle_by_customer(calls: Sequence[OpenCall]) -> list[Outcome]:
     for id in sorted(of, key=lambda id: id not in free):
         outcomes |= zip((c.id for c in of[id]), settle_together(of[id], nobody), strict=True)
     return [outcomes[call.id] for call in calls]
-
-
-def predict(calls: Sequence[OpenCall]) -> None:
-    """One prediction by each release for the images of all calls to it that have none yet.
-
-    If it fails, each is tried alone, and refused if that fails as well.
-    """
-    waiting = [call for call in calls if call.images is not None and call.prediction is None]
-    if not waiting:
-        return
-    try:
-        for release, some in by_release(waiting).items():
-            assign_predictions(release, some)
-    except Exception:
-        log.exception("prediction_failed")
-        if len(waiting) == 1:
-            refuse(waiting[0], internal_error())
-            return
-        for call in waiting:
-            predict([call])
-
-
-def by_release(calls: Sequence[OpenCall]) -> dict[serving.Release, list[OpenCall]]:
-    """The calls by who is to answer them; one that asks for a release that is not is refused."""
-    current = serving.current()
-    chosen: dict[serving.Release, list[OpenCall]] = {}
-    for call in calls:
-        try:
-            release = current if call.release is None else serving.named(call.release)
-        except serving.ReleaseNotFound as error:
-            refuse(call, Problem(UNKNOWN_RELEASE, str(error)))
-        else:
-            chosen.setdefault(release, []).append(call)
-    return chosen
-
-
-def refuse(call: OpenCall, problem: Problem) -> None:
-    call.refusal, call.images = problem, None
-
-
-def assign_predictions(release: serving.Release, calls: Sequence[OpenCall]) -> None:
-    each = [call.images for call in calls if call.images is not None]
-    together = prediction_of(release, np.concatenate(each) if len(each) > 1 else each[0])
-    begin = 0
-    for call, images in zip(calls, each, strict=True):
-        call.prediction = together.part(slice(begin, begin + len(images)))
-        begin += len(images)
-
-
-def prediction_of(release: serving.Release, images: Images) -> Prediction:
-    probabilities = release.predict(images)
-    best = probabilities.argmax(axis=1).tolist()
-    return Prediction(release.name, probabilities, best, labels.reasons(images, probabilities))
 
 
 def enter_in_the_books(calls: list[OpenCall], latecomers: Latecomers) -> list[Outcome]:

@@ -15,8 +15,9 @@ import structlog
 
 from model import serving
 from predictions import metrics
+from predictions.calls import Answer, OpenCall, Outcome, Prediction
 from predictions.images import Images
-from predictions.settlement import Answer, OpenCall, Outcome, Prediction, prediction_of
+from predictions.predicting import prediction_of
 
 HELD = 32  # calls
 MAX_IMAGES = 128  # of a call: 0.4 MB; one with more is passed over

@@ -11,8 +11,9 @@ from accounts.models import APIKey
 from mnistapi.problems import Problem, problem_from
 from mnistapi.request_ids import IdentifiedRequest
 from predictions import metrics, schema
+from predictions.calls import OpenCall
 from predictions.endpoints import BLOG, PREDICTIONS, Endpoint, Head
-from predictions.settlement import OpenCall, settle
+from predictions.settlement import settle
 from predictions.shadow import shadow
 
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from mnistapi.uuid7 import uuid7
 from predictions import idempotency
+from predictions.calls import OpenCall
 from predictions.endpoints import PREDICTIONS
 from predictions.images import SIDE, Images
-from predictions.settlement import OpenCall
 from tests.conftest import Holder
 
 

@@ -19,7 +19,7 @@ from typing import Any
 SHARED = {
     "before look-up": "accounts.models:APIKeyManager.look_up",
     "before decoding": "predictions.endpoints:Endpoint.fill",
-    "before prediction": "predictions.settlement:assign_predictions",
+    "before prediction": "predictions.predicting:assign_predictions",
     "before the books": "predictions.settlement:enter_in_the_books",
     "before BEGIN": "mnistapi.transactions:Transaction.begin",
     "after BEGIN": "mnistapi.transactions:Transaction.begin",
@@ -124,10 +124,11 @@ def put_into_commit() -> None:
 def put_into_batch() -> None:
     """Where only a batch of several customers comes."""
     from predictions import settlement
+    from predictions.calls import OpenCall
 
     settle, settle_in = settlement.Batch.settle, settlement.settle_in
 
-    def settle_one(batch: settlement.Batch, call: settlement.OpenCall) -> Any:
+    def settle_one(batch: settlement.Batch, call: OpenCall) -> Any:
         if {row["customer_id"] for row in batch.rows} - {call.key.customer_id}:
             come_to(IN_BATCH[0])
         return settle(batch, call)

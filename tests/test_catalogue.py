@@ -168,9 +168,16 @@ def test_a_hard_digit_is_drawn_with_dark_ink() -> None:
     assert (drawn.label, drawn.answer) == (one["label"], one["answer"])
 
 
-def test_facts_that_nest_are_named_by_all_their_names() -> None:
-    card = {"seed": 1, "train": {"sha_256": "ab", "images": 2}, "curve": [1, 2]}
-    assert cards.facts(card) == [("seed", 1), ("train sha 256", "ab"), ("train images", 2)]
+def test_facts_that_nest_are_named_by_all_their_names_and_a_table_is_a_line_a_row() -> None:
+    runs = [{"seed": 1, "held_out": 0.5}, {"seed": 2, "held_out": 0.6}]
+    card = {"seed": 1, "train": {"sha_256": "ab", "images": 2}, "runs": runs}
+    assert cards.facts(card) == [
+        ("seed", 1),
+        ("train sha 256", "ab"),
+        ("train images", 2),
+        ("runs", "seed 1, held out 0.5"),
+        ("runs", "seed 2, held out 0.6"),
+    ]
 
 
 def test_nothing_is_drawn_of_an_empty_card() -> None:

@@ -13,9 +13,10 @@ from accounts.models import APIKey
 from billing.models import Account, UsageHour
 from billing.plans import SANDBOX
 from mnistapi.problems import WRONG_SHAPE, Problem
+from predictions.calls import Answer, OpenCall
 from predictions.idempotency import LIFETIME, MAX_LENGTH
 from predictions.models import Call, Idempotency
-from predictions.settlement import Answer, OpenCall, settle
+from predictions.settlement import settle
 from tests.calls import opened
 from tests.clock import Clock
 from tests.conftest import DIGIT, Holder

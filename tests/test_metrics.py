@@ -263,6 +263,6 @@ def test_no_label_says_who_called(call: Callable[..., Any], owner: Holder, clien
     assert call(IMAGE).status_code == 200
     samples = [sample for sample in read(client) if sample[0].startswith("mnistapi_")]
     names = {name for _, labels in samples for name, _ in labels}
-    assert names <= {"status", "problem", "release", "runtime", "calls", "le", "outcome"}
+    assert names <= {"status", "problem", "release", "runtime", "calls", "le", "outcome", "agrees"}
     values = {text for _, labels in samples for _, text in labels}
     assert not any("@" in text or "mnist_" in text for text in values)

@@ -14,6 +14,7 @@ from billing.plans import SANDBOX
 from mnistapi import problems, uuid7
 from model import serving
 from predictions import partitions, settlement
+from predictions.calls import Answer
 from predictions.forms import FORMS
 from predictions.images import PIXELS
 from predictions.models import Call
@@ -236,8 +237,8 @@ def test_a_batch_of_calls_is_predicted_once_and_settled_one_by_one(
     ]
     first, second, third = settlement.settle(calls)
     assert sizes == [3]
-    assert isinstance(first, settlement.Answer)
-    assert isinstance(third, settlement.Answer)
+    assert isinstance(first, Answer)
+    assert isinstance(third, Answer)
     digits = [json.loads(answer.body)["predictions"][0]["digit"] for answer in (first, third)]
     assert digits[0] == 3
     assert len(json.loads(third.body)["predictions"]) == 2

@@ -21,12 +21,14 @@ from accounts.models import APIKey
 from billing import decision, ledger
 from billing.models import Account, UsageHour
 from billing.plans import SANDBOX
-from mnistapi.problems import WRONG_SHAPE, Problem
+from mnistapi.problems import WRONG_SHAPE, Problem, internal_error
 from model import serving
 from predictions import settlement
 from predictions.answers import answer, blog_answer
+from predictions.calls import Answer, OpenCall, Outcome
 from predictions.models import Call
-from predictions.settlement import Answer, OpenCall, Outcome, settle
+from predictions.predicting import predict
+from predictions.settlement import settle
 from tests.calls import opened
 from tests.clock import Clock
 from tests.conftest import DIGIT, Holder
@@ -123,7 +125,7 @@ def test_a_batch_of_dead_keys_only_leaves_nothing(owner: Holder, release: str) -
 def test_every_outcome_of_the_books_says_how_the_rate_stands(
     owner: Holder, release: str, clock: Clock
 ) -> None:
-    refusal = Problem(settlement.internal_error().type, "", {"X-Other": "kept"})
+    refusal = Problem(internal_error().type, "", {"X-Other": "kept"})
     first, second = settle([opened(owner), opened(owner, None, refusal=refusal)])
     assert first.headers["RateLimit"] == '"sandbox";r=399;t=1'
     assert second.headers["RateLimit"] == '"sandbox";r=398;t=1'
@@ -371,7 +373,7 @@ def test_images_that_broke_the_model_are_not_tried_again(
 
     monkeypatch.setattr(serving, "current", Broken)
     call = opened(owner, 2)
-    settlement.predict([call])
+    predict([call])
     assert codes(settle([call])) == ["internal_error"]
     assert tried == [2]
 
@@ -380,7 +382,7 @@ def test_a_large_call_that_was_predicted_before_is_not_predicted_again(
     owner: Holder, release: str, monkeypatch: Any
 ) -> None:
     call = opened(owner, 2)
-    settlement.predict([call])
+    predict([call])
     monkeypatch.setattr(serving, "current", lambda: None)
     (outcome,) = settle([call])
     assert codes([outcome]) == [""]

@@ -11,8 +11,9 @@ from mnistapi.problems import WRONG_SHAPE, Problem
 from model import serving
 from model.serving_file import Choice
 from model.serving_file import Shadow as Candidate
+from predictions.calls import OpenCall, Outcome
 from predictions.models import Call
-from predictions.settlement import OpenCall, Outcome, settle
+from predictions.settlement import settle
 from predictions.shadow import HELD, Shadow, Tally
 from tests.calls import opened
 from tests.conftest import Holder

@@ -23,8 +23,9 @@ from mnistapi.problems import WRONG_SHAPE, Problem
 from mnistapi.uuid7 import uuid7
 from model import serving
 from predictions import answers, idempotency
+from predictions.calls import Answer, OpenCall, Receipt
 from predictions.models import Call, Idempotency
-from predictions.settlement import Answer, OpenCall, Receipt, settle
+from predictions.settlement import settle
 from tests.clock import Clock
 from tests.paper_books import (
     Debt,
