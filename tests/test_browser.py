@@ -98,7 +98,8 @@ def test_the_answer_on_the_front_page_has_the_form_of_a_real_one(
     person.open("/")
     shown = json.loads(person.page.locator("pre").filter(has_text="probabilities").inner_text())
     digit = server.get("/static/mnistapi/digit.json").body
-    real = server.post("/v1/predictions", digit, test_key).body
+    asked = {"image": digit, "release": shown["release"]}
+    real = server.post("/v1/predictions", asked, test_key).body
     assert shape(shown) == shape(real)
     for prediction in (*shown["predictions"], *real["predictions"]):
         assert prediction["digit"] == 3
