@@ -36,6 +36,8 @@ def never(body: bytes) -> bool:
 
 def has_long_text(body: bytes) -> bool:
     """Whether anything between two quotes may be a picture; numbers stand in brackets."""
+    if b'"' not in body:
+        return False
     long = [part for part in body.split(b'"') if len(part) > SHORT_TEXT]
     return any(b"[" not in part for part in long)
 

@@ -21,10 +21,6 @@ ROUNDING = 1e-3
 # The 108 pixels around the edge, by their place in a flat image.
 FRAME = np.flatnonzero(np.pad(np.zeros((SIDE - 2, SIDE - 2)), 1, constant_values=1))
 
-# What each whole number becomes, by whether its image is in 0..255 and whether its ink is dark.
-UNIT, BYTES = np.minimum(np.arange(256), 1), np.arange(256) / WHITE
-TABLES = np.array([UNIT, 1 - UNIT, BYTES, 1 - BYTES], np.float32)
-
 
 def pixels_of(images: list[Any], may_hold_booleans: bool) -> Pixels:
     """The numbers of JSON images, each in 0..255: uint8 [n, 784] if all are whole, else float64."""
@@ -51,7 +47,8 @@ def flat(image: Any, index: int) -> list[Any]:
         image = list(chain.from_iterable(image))
     if len(image) != PIXELS:
         wrong_shape(f"Image {index} is not 784 numbers or 28 rows of 28.")
-    return list(image)
+    numbers: list[Any] = image
+    return numbers
 
 
 def refuse_other_types(numbers: list[Any], index: int) -> None:
@@ -86,7 +83,7 @@ def as_images(pixels: Pixels, ink: str | None) -> Images:
     white = np.where(pixels.max(axis=1) > 1 + ROUNDING, WHITE, 1)
     has_dark_ink = on_light_paper(pixels, white) if ink is None else ink == "dark"
     if pixels.dtype == np.uint8:
-        return shaped(looked_up(pixels, white, has_dark_ink))
+        return shaped(whole_as_images(pixels, white, has_dark_ink))
     images = np.minimum(pixels / white[:, None], 1)
     np.subtract(1, images, out=images, where=np.reshape(has_dark_ink, (-1, 1)))
     return shaped(images.astype(np.float32))
@@ -97,10 +94,11 @@ def on_light_paper(pixels: Pixels, white: npt.NDArray[Any]) -> npt.NDArray[np.bo
     return np.asarray(pixels.take(FRAME, axis=1).sum(axis=1) > white * (len(FRAME) / 2))
 
 
-def looked_up(pixels: Pixels, white: npt.NDArray[Any], has_dark_ink: Any) -> Images:
-    """Whole numbers by the table of their image, which is a fraction of what arithmetic takes."""
-    tables = 2 * (white == WHITE) + has_dark_ink
-    first = tables[0]
-    if len(tables) == 1 or (tables == first).all():
-        return np.asarray(TABLES[first].take(pixels))
-    return np.asarray(TABLES[tables[:, None], pixels])
+def whole_as_images(pixels: Pixels, white: npt.NDArray[Any], has_dark_ink: Any) -> Images:
+    """As above, in float32 all the way: exact, as it rounds once.
+
+    x ^ 255 is 255 - x, and in an image that has no more than 1, x ^ 1 is 1 - x.
+    """
+    inversion = np.where(has_dark_ink, white, 0).astype(np.uint8)
+    inked = pixels ^ inversion[:, None]
+    return np.divide(inked, white[:, None], dtype=np.float32)
