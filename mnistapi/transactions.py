@@ -55,21 +55,18 @@ class Transaction:
     def begin(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Begin with a query; gives its rows."""
         self.is_open = True
-        with connection.cursor() as cursor:
-            cursor.execute(f"{self._begin}; {sql}", parameters)
-            return list(cursor.fetchall())
+        self.cursor = connection.cursor()  # one for all: to make it takes as long as to use it
+        return self.query(f"{self._begin}; {sql}", parameters)
 
     def query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            return list(cursor.fetchall())
+        self.cursor.execute(sql, parameters)
+        return list(self.cursor.fetchall())
 
     def commit(self, statements: Iterable[Statement]) -> None:
         """End with these statements. From here on a lost connection leaves the outcome unknown."""
         self.is_ending = True
         queries, parameters = zip(*statements, strict=True)
-        with connection.cursor() as cursor:
-            cursor.execute("; ".join([*queries, self._commit]), list(chain(*parameters)))
+        self.cursor.execute("; ".join([*queries, self._commit]), list(chain(*parameters)))
         self.is_open = False
 
     def rollback(self) -> None:
