@@ -4,6 +4,7 @@ Pure functions; docs/preprocessing.md says the same in words. What is refused is
 problem that says which image and which pixel.
 """
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -80,25 +81,35 @@ def as_images(pixels: Pixels, ink: str | None) -> Images:
     with a value above 1, by more than a rounding, is in 0..255, another in 0..1. Unless `ink` is
     said, the paper is what most of the frame is: where that is light, the image is inverted.
     """
-    white = np.where(pixels.max(axis=1) > 1 + ROUNDING, WHITE, 1)
-    has_dark_ink = on_light_paper(pixels, white) if ink is None else ink == "dark"
+    white = [WHITE if most > 1 + ROUNDING else 1 for most in pixels.max(axis=1).tolist()]
+    is_dark = on_light_paper(pixels, white) if ink is None else [ink == "dark"] * len(white)
     if pixels.dtype == np.uint8:
-        return shaped(whole_as_images(pixels, white, has_dark_ink))
-    images = np.minimum(pixels / white[:, None], 1)
-    np.subtract(1, images, out=images, where=np.reshape(has_dark_ink, (-1, 1)))
+        return shaped(whole_as_images(pixels, white, is_dark))
+    images = np.minimum(pixels / column(white), 1)
+    np.subtract(1, images, out=images, where=column(is_dark))
     return shaped(images.astype(np.float32))
 
 
-def on_light_paper(pixels: Pixels, white: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def on_light_paper(pixels: Pixels, white: Sequence[int]) -> list[bool]:
     """For each of [n, 784]: is the mean of its frame, one pixel wide, above half of white?"""
-    return np.asarray(pixels.take(FRAME, axis=1).sum(axis=1) > white * (len(FRAME) / 2))
+    frames = pixels.take(FRAME, axis=1).sum(axis=1).tolist()
+    return [frame > w * (len(FRAME) / 2) for frame, w in zip(frames, white, strict=True)]
 
 
-def whole_as_images(pixels: Pixels, white: npt.NDArray[Any], has_dark_ink: Any) -> Images:
+def whole_as_images(pixels: Pixels, white: Sequence[int], is_dark: Sequence[bool]) -> Images:
     """As above, in float32 all the way: exact, as it rounds once.
 
     x ^ 255 is 255 - x, and in an image that has no more than 1, x ^ 1 is 1 - x.
     """
-    inversion = np.where(has_dark_ink, white, 0).astype(np.uint8)
-    inked = pixels ^ inversion[:, None]
-    return np.divide(inked, white[:, None], dtype=np.float32)
+    kinds = set(zip(white, is_dark, strict=True))
+    if len(kinds) == 1:  # in the usual case, half of the time goes into arrays of what each is
+        ((scale, dark),) = kinds
+        inked = pixels ^ scale if dark else pixels
+        return np.asarray(np.divide(inked, scale, dtype=np.float32))
+    scales = column(white).astype(np.uint8)
+    inked = pixels ^ scales * column(is_dark)
+    return np.asarray(np.divide(inked, scales, dtype=np.float32))
+
+
+def column(values: Sequence[float]) -> npt.NDArray[Any]:
+    return np.array(values)[:, None]
