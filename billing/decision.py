@@ -275,4 +275,7 @@ def level(used: int, limit: int) -> int:
     """The highest of LEVELS that so much of the limit has reached: 0 before the first."""
     if not used:
         return 0
-    return next((percent for percent in LEVELS if used * 100 >= percent * limit), 0)
+    for percent in LEVELS:
+        if used * 100 >= percent * limit:
+            return percent
+    return 0

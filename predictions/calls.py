@@ -62,8 +62,7 @@ class OpenCall:
         return Identity(self.key.customer_id, self.key.livemode, self.retry.key)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What the answer to a settled call is written from."""
 
     id: UUID
@@ -72,8 +71,7 @@ class Receipt:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A 200, which is in the books as call `id`."""
 
     id: UUID
