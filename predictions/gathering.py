@@ -1,6 +1,6 @@
 """Joins the calls that arrive while a batch is being settled into the next one.
 
-Nothing waits to fill a batch: a call that comes when nothing is being settled goes at once. But a
+Nothing waits to fill a batch: it begins as soon as the event loop has read what has arrived. But a
 batch that waits for its accounts, which another process holds, takes along what arrives meanwhile.
 """
 
@@ -8,6 +8,7 @@ import asyncio
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Collection
 
 import structlog
@@ -17,6 +18,8 @@ from predictions.settlement import settle
 from predictions.shadow import shadow
 
 MAX_BATCH = 128
+# A batch of so many begins at once: more would hardly spare anything, and may still join it.
+ENOUGH = 8
 
 log = structlog.get_logger()
 
@@ -28,7 +31,9 @@ class Gathering:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.arrived: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self.arrived: deque[Waiting] = deque()
+        self.begun: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()  # None is the end
+        self.turn: asyncio.Task[None] | None = None  # from the first call of a batch to its answers
         # A batch that hangs must not keep the process from ending.
         self.thread = threading.Thread(target=self.work, name="settling", daemon=True)
         self.thread.start()
@@ -36,14 +41,36 @@ class Gathering:
     def settle(self, call: OpenCall) -> "asyncio.Future[Outcome]":
         """The outcome of the call, in time. Whoever goes away meanwhile hurts nobody else."""
         future: asyncio.Future[Outcome] = self.loop.create_future()
-        self.arrived.put((call, future))
+        self.arrived.append((call, future))
+        if self.turn is None:
+            self.turn = self.loop.create_task(self.begin())
         return future
+
+    async def begin(self) -> None:
+        """Begin a batch, once the loop has read what is there.
+
+        What one turn of the loop reads, the next makes a call of.
+        """
+        known = 0
+        while known < len(self.arrived) < ENOUGH:
+            known = len(self.arrived)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        self.begun.put(Batch(self.arrived))
+
+    def answer(self, batch: "Batch", outcomes: list[Outcome]) -> None:
+        """Let the clients that are there still have their outcomes; and begin the next batch."""
+        for (_, future), outcome in zip(batch.waiting, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
+        self.turn = self.loop.create_task(self.begin()) if self.arrived else None
 
     async def finish(self) -> None:
         """Wait until all that was given is settled."""
-        self.arrived.put(None)
-        while self.thread.is_alive():
+        while self.turn is not None:
             await asyncio.sleep(0.01)
+        self.begun.put(None)
+        self.thread.join()
 
     def work(self) -> None:
         """The settling thread. Without it nothing would be answered here any more, so a fault that
@@ -56,29 +83,19 @@ class Gathering:
             os._exit(1)
 
     def settle_batches(self) -> None:
-        batch = Batch(self.arrived)
-        while batch.begin():
+        while (batch := self.begun.get()) is not None:
+            batch.take_what_is_there()
             outcomes = settle(batch.calls(), batch.latecomers)
-            self.loop.call_soon_threadsafe(answer, batch.waiting, outcomes)
+            self.loop.call_soon_threadsafe(self.answer, batch, outcomes)
             shadow.offer(batch.calls(), outcomes)
 
 
 class Batch:
-    """What the settling thread takes from the queue; the queue's None is the end."""
+    """What the settling thread takes of the calls that have arrived."""
 
-    def __init__(self, arrived: "queue.SimpleQueue[Waiting | None]") -> None:
+    def __init__(self, arrived: "deque[Waiting]") -> None:
         self.arrived = arrived
         self.waiting: list[Waiting] = []
-        self.put_off: list[Waiting] = []
-        self.is_last = False
-
-    def begin(self) -> bool:
-        """Wait for a call, and take those behind it; False if there are no more to come."""
-        self.waiting, self.put_off = self.put_off, []
-        if not self.waiting and not self.is_last:
-            self.take(self.arrived.get())
-        self.take_what_is_there()
-        return bool(self.waiting)
 
     def calls(self) -> list[OpenCall]:
         return [call for call, _ in self.waiting]
@@ -89,23 +106,11 @@ class Batch:
         self.take_what_is_there()
         arrived, self.waiting[before:] = self.waiting[before:], []
         late = [one for one in arrived if one[0].key.id in key_ids]
-        self.put_off += [one for one in arrived if one[0].key.id not in key_ids]
+        others = [one for one in arrived if one[0].key.id not in key_ids]
+        self.arrived.extendleft(reversed(others))
         self.waiting += late
         return [call for call, _ in late]
 
     def take_what_is_there(self) -> None:
-        while len(self.waiting) < MAX_BATCH and not self.arrived.empty():
-            self.take(self.arrived.get())
-
-    def take(self, one: Waiting | None) -> None:
-        if one is None:
-            self.is_last = True
-        else:
-            self.waiting.append(one)
-
-
-def answer(waiting: list[Waiting], outcomes: list[Outcome]) -> None:
-    """On the event loop: let the clients that are there still have their outcomes."""
-    for (_, future), outcome in zip(waiting, outcomes, strict=True):
-        if not future.done():
-            future.set_result(outcome)
+        while self.arrived and len(self.waiting) < MAX_BATCH:
+            self.waiting.append(self.arrived.popleft())

@@ -37,8 +37,8 @@ SHARED = {
 OF_DOOR = {
     "asgi": {
         "before calls that came late": "predictions.gathering:Batch.latecomers",
-        "before the hand-over": "predictions.gathering:answer",
-        "after the hand-over": "predictions.gathering:answer",
+        "before the hand-over": "predictions.gathering:Gathering.answer",
+        "after the hand-over": "predictions.gathering:Gathering.answer",
     },
     "wsgi": {
         "before the head of the answer": "gunicorn.http.wsgi:Response.send_headers",
