@@ -44,6 +44,13 @@ if missing:
     raise ImproperlyConfigured(f"Set {', '.join(missing)} in the environment (docs/operations.md).")
 
 
+def listed(name: str) -> list[str]:
+    """What the variable names, by comma; blanks around one are not part of it, and none is empty:
+    anybody could sign with an empty secret.
+    """
+    return [item for part in env.list(name, default=[]) if (item := part.strip())]
+
+
 def must(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ImproperlyConfigured(f"{otherwise} (docs/operations.md).")
@@ -51,7 +58,7 @@ def must(holds: bool, otherwise: str) -> None:
 
 SECRET_KEY = env.str("SECRET_KEY")
 API_KEY_PEPPERS = Peppers.parse(env.str("API_KEY_PEPPER"))
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
+ALLOWED_HOSTS = listed("ALLOWED_HOSTS")
 PUBLIC_URL = env.str("PUBLIC_URL").rstrip("/")
 MODEL_RELEASE = env.str("MODEL_RELEASE", default="")
 MODEL_RUNTIME = env.str("MODEL_RUNTIME", default="tensorflow")
@@ -59,7 +66,7 @@ CALL_RETENTION_MONTHS = env.int("CALL_RETENTION_MONTHS", default=13)
 
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY")
 # Of each address that Stripe sends events to; two at a time of one whose secret is being changed.
-STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRET", default=[])
+STRIPE_WEBHOOK_SECRETS = listed("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
 STRIPE_LIVEMODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
 STRIPE_PAGES = (
@@ -190,7 +197,7 @@ vars().update(env.email_url("EMAIL_URL"))
 EMAIL_TIMEOUT = 10  # or a mail server that hangs would hold a page, or the worker, for good
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mnistapi <no-reply@localhost>")
 # Who is told when the books differ.
-ADMINS = [(address, address) for address in env.list("OPERATOR_EMAIL", default=[])]
+ADMINS = [(address, address) for address in listed("OPERATOR_EMAIL")]
 SERVER_EMAIL, EMAIL_SUBJECT_PREFIX = DEFAULT_FROM_EMAIL, ""
 
 LANGUAGE_CODE = "en"
