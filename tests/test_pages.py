@@ -243,6 +243,12 @@ def test_too_many_attempts_are_refused_with_a_page(visitor: Client) -> None:
     assert "Wait a few minutes" in answers[-1].content.decode()
 
 
+@pytest.mark.django_db
+def test_a_session_that_cannot_be_one_is_none(visitor: Client) -> None:
+    cookie = rf'{settings.SESSION_COOKIE_NAME}="aaaaaaaa\000"'  # as cookies write NUL
+    assert visitor.get(reverse("dashboard"), headers={"Cookie": cookie}).status_code == 302
+
+
 # Signing up
 
 
