@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core import mail
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
@@ -247,6 +248,18 @@ def test_too_many_attempts_are_refused_with_a_page(visitor: Client) -> None:
 def test_a_session_that_cannot_be_one_is_none(visitor: Client) -> None:
     cookie = rf'{settings.SESSION_COOKIE_NAME}="aaaaaaaa\000"'  # as cookies write NUL
     assert visitor.get(reverse("dashboard"), headers={"Cookie": cookie}).status_code == 302
+
+
+@pytest.mark.django_db
+def test_a_file_is_refused_before_it_is_read(visitor: Client) -> None:
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    file = SimpleUploadedFile("x", b"x" * most)
+    answer = visitor.post(reverse("account_login"), {"file": file})
+    assert answer.status_code == 413
+    assert f"A form may have {most:,} bytes." in answer.content.decode()
+    assert not answer.wsgi_request._read_started
+    form = {"login": "owner@example.com", "password": PASSWORD}
+    assert visitor.post(reverse("account_login"), form).status_code == 200
 
 
 # Signing up
