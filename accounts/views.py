@@ -99,10 +99,13 @@ def post_to_keys(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
     return wrapped
 
 
-def refuse_too_many(customer: Customer, form: Form) -> None:
-    """Runs in a transaction: of two forms sent at once, the second sees the key of the first."""
+def locked(customer: Customer) -> Customer:
+    """Runs in a transaction: of two forms sent at once, the second sees what the first did."""
     # Without its key: a charge that refers to the customer must not have to wait.
-    Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
+    return Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
+
+
+def refuse_too_many(customer: Customer, form: Form) -> None:
     if customer.keys.active().count() >= MAX_ACTIVE_KEYS:
         form.add_error(None, f"{MAX_ACTIVE_KEYS} keys are active. Revoke one that is not in use.")
 
@@ -110,7 +113,7 @@ def refuse_too_many(customer: Customer, form: Form) -> None:
 @post_to_keys
 @transaction.atomic
 def create_key(request: HttpRequest) -> HttpResponse:
-    customer = customer_of(request)
+    customer = locked(customer_of(request))
     form = NewKeyForm(request.POST, live_allowed=customer.email_is_confirmed)
     if form.is_valid():
         refuse_too_many(customer, form)
@@ -127,7 +130,7 @@ def create_key(request: HttpRequest) -> HttpResponse:
 @post_to_keys
 @transaction.atomic
 def rotate_key(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(customer_of(request).keys.active(), pk=pk)
+    row = get_object_or_404(locked(customer_of(request)).keys.active(), pk=pk)
     form = RotateForm(request.POST)
     if form.is_valid() and form.cleaned_data["overlap"]:
         refuse_too_many(row.customer, form)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core import mail
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -21,6 +21,7 @@ from accounts.models import APIKey, Customer, User
 from accounts.views import MAX_ACTIVE_KEYS
 from tests.conftest import DIGIT, PASSWORD, Holder
 from tests.pages import CODE, KEY, Page
+from tests.threads import in_a_thread, still_waits
 
 OPEN_PAGES = [
     "landing",
@@ -472,6 +473,22 @@ def test_a_rotated_key_works_until_the_overlap_is_over(browser: Client, owner: H
 def test_a_key_rotated_without_overlap_is_revoked(browser: Client, owner: Holder) -> None:
     browser.post(reverse("rotate-key", args=[owner.row.pk]), {"overlap": "0"})
     assert APIKey.objects.get(pk=owner.row.pk).state == "revoked"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_rotations_at_once_one_makes_a_key(owner: Holder) -> None:
+    def rotate() -> int:
+        browser = Client()
+        browser.force_login(owner.customer.user)
+        form = {"overlap": "0"}
+        return browser.post(reverse("rotate-key", args=[owner.row.pk]), form).status_code
+
+    with transaction.atomic():
+        APIKey.objects.select_for_update().get(pk=owner.row.pk)  # so that neither is through
+        rotations = [in_a_thread(rotate) for _ in range(2)]
+        assert all(still_waits(rotation) for rotation in rotations)
+    assert sorted(rotation.result(timeout=10) for rotation in rotations) == [200, 404]
+    assert owner.customer.keys.active().count() == 1
 
 
 def test_an_overlap_that_is_not_offered_is_refused(browser: Client, owner: Holder) -> None:
