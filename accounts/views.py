@@ -24,6 +24,8 @@ from accounts.forms import NewKeyForm, RotateForm, SignUpForm
 from accounts.keys import Kind
 from accounts.models import APIKey, Customer, User
 
+View = Callable[..., HttpResponse]
+
 MAX_ACTIVE_KEYS = 50
 
 
@@ -88,15 +90,18 @@ def key_page(
     return render(request, "keys.html", context, status=status)
 
 
-def post_to_keys(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A form's target: whoever comes without the form, as after a sign-in, gets the keys page."""
+def form_of(page: str) -> Callable[[View], View]:
+    """A form's target: whoever comes without the form, as after a sign-in, gets its page."""
 
-    @login_required
-    @wraps(view)
-    def wrapped(request: HttpRequest, **arguments: int) -> HttpResponse:
-        return view(request, **arguments) if request.method == "POST" else redirect("keys")
+    def target(view: View) -> View:
+        @login_required
+        @wraps(view)
+        def wrapped(request: HttpRequest, **arguments: int) -> HttpResponse:
+            return view(request, **arguments) if request.method == "POST" else redirect(page)
 
-    return wrapped
+        return wrapped
+
+    return target
 
 
 def locked(customer: Customer) -> Customer:
@@ -110,7 +115,7 @@ def refuse_too_many(customer: Customer, form: Form) -> None:
         form.add_error(None, f"{MAX_ACTIVE_KEYS} keys are active. Revoke one that is not in use.")
 
 
-@post_to_keys
+@form_of("keys")
 @transaction.atomic
 def create_key(request: HttpRequest) -> HttpResponse:
     customer = locked(customer_of(request))
@@ -127,7 +132,7 @@ def create_key(request: HttpRequest) -> HttpResponse:
     return show_once(request, row, key)
 
 
-@post_to_keys
+@form_of("keys")
 @transaction.atomic
 def rotate_key(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(locked(customer_of(request)).keys.active(), pk=pk)
@@ -140,7 +145,7 @@ def rotate_key(request: HttpRequest, pk: int) -> HttpResponse:
     return show_once(request, successor, key)
 
 
-@post_to_keys
+@form_of("keys")
 def revoke_key(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(customer_of(request).keys.all(), pk=pk)
     row.revoke()

@@ -451,9 +451,14 @@ def test_there_is_an_end_to_active_keys(
     assert owner.customer.keys.active().count() == MAX_ACTIVE_KEYS
 
 
-def test_a_form_that_was_sent_before_signing_in_leads_to_the_keys(browser: Client) -> None:
-    answer = browser.get(reverse("create-key"))
-    assert (answer.status_code, answer["Location"]) == (302, reverse("keys"))
+@pytest.mark.parametrize(
+    ("target", "page"), [("create-key", "keys"), ("add-card", "billing"), ("portal", "billing")]
+)
+def test_a_form_that_was_sent_before_signing_in_leads_to_its_page(
+    browser: Client, target: str, page: str
+) -> None:
+    answer = browser.get(reverse(target))
+    assert (answer.status_code, answer["Location"]) == (302, reverse(page))
 
 
 def test_a_rotated_key_works_until_the_overlap_is_over(browser: Client, owner: Holder) -> None:
