@@ -263,6 +263,17 @@ def test_a_file_is_refused_before_it_is_read(visitor: Client) -> None:
     assert visitor.post(reverse("account_login"), form).status_code == 200
 
 
+@pytest.mark.django_db
+def test_a_password_is_tried_five_times_whatever_host_was_asked(visitor: Client) -> None:
+    form = {"login": "owner@example.com", "password": "a guess"}
+    for port in range(6):
+        visitor.defaults["REMOTE_ADDR"] = f"10.0.0.{port}"
+        page = visitor.post(
+            reverse("account_login"), form, headers={"Host": f"testserver:{port + 1}"}
+        ).text
+        assert ("Too many failed login attempts" in page) == (port == 5)
+
+
 # Signing up
 
 
@@ -350,6 +361,19 @@ def test_an_email_with_a_code_is_short_and_says_from_whom_it_is(newcomer: Client
     assert "mnistapi" in message.subject
     assert len(message.body.splitlines()) < 10
     assert code_of_the_last_email() in message.body
+
+
+@pytest.mark.parametrize(("page", "known"), [("signup", True), ("reset_password", False)])
+def test_an_email_leads_to_the_public_address_whatever_host_was_asked(
+    visitor: Client, owner: Holder, page: str, known: bool
+) -> None:
+    email = "owner@example.com" if known else "nobody@example.com"
+    form = {"email": email, "password1": PASSWORD}
+    visitor.post(reverse(f"account_{page}"), form, headers={"Host": "testserver:1"})
+    (mail_sent,) = mail.outbox
+    addresses = re.findall(r"http\S+", mail_sent.body)
+    assert len(addresses) == 2
+    assert all(address.startswith(settings.PUBLIC_URL) for address in addresses)
 
 
 def test_an_operator_who_confirms_his_address_goes_on_to_the_admin(
