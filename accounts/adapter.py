@@ -20,4 +20,4 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         """Of an account, wherever its password is tried."""
-        return str(credentials["email"]).lower()
+        return str(credentials.get("email", "")).lower()

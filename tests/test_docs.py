@@ -12,6 +12,7 @@ from django.core.management import call_command, get_commands
 from django.db import connection
 
 from billing.plans import FREE, PAYG, PLANS, SANDBOX
+from mnistapi import settings as production
 from predictions import forms, idempotency
 from predictions.models import Idempotency
 from tests.conftest import Holder
@@ -22,6 +23,7 @@ ERRORS, OPERATIONS, PREPROCESSING = (
     " ".join((DOCS / f"{name}.md").read_text().split())
     for name in ("errors", "operations", "preprocessing")
 )
+SET_BY_ITSELF = {"DJANGO_SETTINGS_MODULE", "PROMETHEUS_MULTIPROC_DIR", "TF_CPP_MIN_LOG_LEVEL"}
 (SNIPPET,) = re.findall(
     r"^```python\n(.*?)^```$", (DOCS / "preprocessing.md").read_text(), re.M | re.S
 )
@@ -75,6 +77,27 @@ def test_each_command_that_is_named_exists(file: str) -> None:
     named = re.findall(r"manage\.py (\w+)", text)
     assert named
     assert set(named) <= set(get_commands())
+
+
+def test_the_environment_is_documented_as_it_is_read() -> None:
+    rooms = ("accounts", "billing", "predictions", "mnistapi", "model", "sandbox")
+    files = [path for room in rooms for path in (settings.BASE_DIR / room).rglob("*.py")]
+    code = "\n".join(path.read_text() for path in [settings.BASE_DIR / "gunicorn.conf.py", *files])
+    read = set(re.findall(r'\b(?:env\.\w+|listed|environ(?:\.\w+)?)[(\[]\s*"(\w+)"', code))
+    assert documented() == read - SET_BY_ITSELF
+
+
+def test_cloud_foundry_sets_what_is_documented_and_all_that_is_required() -> None:
+    manifest = (settings.BASE_DIR / "manifest.yml").read_text()
+    given = set(re.findall(r"^    ([A-Z_]+): ", manifest, re.M))
+    assert given <= documented()
+    # The platform gives the address of a bound database.
+    assert {*production.required, "STRIPE_WEBHOOK_SECRET", "METRICS_TOKEN"} <= given
+
+
+def documented() -> set[str]:
+    """The names in the table of the environment."""
+    return set(re.findall(r"^\| `([A-Z_]+)` \|", (DOCS / "operations.md").read_text(), re.M))
 
 
 @pytest.mark.parametrize("file", ["Procfile", "manifest.yml"])
