@@ -37,6 +37,13 @@ CUSTOMER_PAGES = [
     "/accounts/logout/",
 ]
 
+BUSY_HOUR = """
+INSERT INTO billing_usagehour (customer_id, key_id, release, hour, calls, units, errors)
+SELECT k.customer_id, k.id, '', date_trunc('hour', now()), 23456789, 12345678, 2345678
+FROM accounts_apikey k JOIN accounts_customer c ON c.id = k.customer_id
+JOIN accounts_user u ON u.id = c.user_id WHERE u.email = %s
+"""
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
@@ -166,13 +173,14 @@ def test_the_reference_shows_the_calls(person: Person) -> None:
     assert f"{person.server.url}/openapi.json" in person.requests
 
 
-def test_every_page_is_quiet_and_fits_a_telephone(person: Person) -> None:
+def test_every_page_is_quiet_and_fits_a_telephone(person: Person, server: Server) -> None:
     person.page.set_viewport_size({"width": 360, "height": 740})
     for path in OPEN_PAGES:
         person.open(path)
         assert width(person) == 360, path
     person.sign_up()
     assert width(person) == 360
+    server.rows(BUSY_HOUR, person.email)
     for path in CUSTOMER_PAGES:
         person.open(path)
         assert urlsplit(person.page.url).path == path
