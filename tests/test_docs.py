@@ -3,6 +3,7 @@
 import io
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ def test_the_sizes_of_bodies_in_the_documents_are_those_of_the_code() -> None:
     assert f"JSON may have {json // 2**20} MiB ({json:,} bytes)" in ERRORS
     assert f"A `.npy` file may have {npy // 2**20} MiB ({npy:,} bytes)" in ERRORS
     assert f"A file may have {npy // 2**20} MiB" in PREPROCESSING
+    form = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    assert f"a form may have {form / 2**20} MiB ({form:,} bytes)" in ERRORS
 
 
 def test_the_headers_of_the_rate_in_the_documents_are_those_of_a_first_call(
@@ -69,6 +72,16 @@ def test_the_npy_snippet_works(
     exec(SNIPPET.replace("https://…", server.url), names)
     with names["urllib"].request.urlopen(names["request"], timeout=40) as answer:
         assert answer.read().count(b'"digit"') == 3
+
+
+@pytest.mark.parametrize("document", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)
+def test_each_file_that_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    named = re.findall(r"`((?:[\w.-]+/)+[\w-]+\.\w+)`", text)
+    tests = [f"tests/{name}" for name in re.findall(r"`(test_\w+\.py)`", text)]
+    linked = [f"docs/{path}" for path in re.findall(r"\]\(([\w./-]+\.md)", text)]
+    missing = {name for name in named + tests + linked if not (settings.BASE_DIR / name).exists()}
+    assert missing == set()
 
 
 @pytest.mark.parametrize("file", ["Procfile", "manifest.yml", "docs/operations.md"])
