@@ -82,10 +82,13 @@ def member(reader: Any, path: str) -> Member:
 
 
 def numbered(reader: Any, path: str) -> int:
-    """How many there are of what is saved as path/0, path/1 ..."""
+    """How many there are of what is saved as path/0, path/1 ...; raises ValueError if none."""
     names = reader.get_variable_to_shape_map()
     inside = (name.removeprefix(f"{path}/") for name in names if name.startswith(f"{path}/"))
-    return len({name.split("/")[0] for name in inside})
+    count = len({name.split("/")[0] for name in inside})
+    if not count:
+        raise ValueError(f"{path}/0 was expected; there are: {sorted(names)}")
+    return count
 
 
 def variable(reader: Any, name: str) -> Floats:

@@ -150,6 +150,13 @@ def test_a_checkpoint_that_lacks_a_variable_is_unusable(
         checkpoints.restore(str(tmp_path))
 
 
+def test_kernels_that_belong_to_no_member_are_unusable(tmp_path: Path) -> None:
+    checkpoint = tf.train.Checkpoint(kernel=tf.Variable(tf.zeros([3, 3, 1, 1])))
+    checkpoint.write(str(tmp_path / "trained.ckpt"))
+    with pytest.raises(checkpoints.ReleaseUnusable, match="members/0 was expected"):
+        checkpoints.restore(str(tmp_path))
+
+
 # Training
 
 
