@@ -376,6 +376,21 @@ def test_an_email_leads_to_the_public_address_whatever_host_was_asked(
     assert all(address.startswith(settings.PUBLIC_URL) for address in addresses)
 
 
+@pytest.mark.parametrize("page", ["signup", "reset_password"])
+def test_an_address_gets_ten_emails_an_hour_whoever_asks_for_them(
+    owner: Holder, settings: Any, page: str
+) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Slower than in this test one gets there as well.
+    hurried = {"reset_password": "20/m/ip", "confirm_email": "20/m/key"}
+    settings.ACCOUNT_RATE_LIMITS = settings.ACCOUNT_RATE_LIMITS | hurried
+    form = {"email": "Owner@example.com", "password1": PASSWORD}
+    for number in range(12):
+        somebody = Client(REMOTE_ADDR=f"10.0.0.{number}")
+        assert somebody.post(reverse(f"account_{page}"), form).status_code == 302
+    assert len(mail.outbox) == 10
+
+
 def test_an_operator_who_confirms_his_address_goes_on_to_the_admin(
     visitor: Client, db: None
 ) -> None:
