@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import Error, close_old_connections
+from django.db import Error, InterfaceError, OperationalError, close_old_connections
 from django.db.models.functions import Now
 
 from billing import closing, invoices, meter, meter_errors, nightly, notices, webhooks
@@ -80,7 +80,10 @@ def attempted(part: Part, stopped: threading.Event) -> Exception | None:
         part(stopped)
     except StripeFault as error:
         log.error("stripe_failed", part=part.__name__, error=str(error))
+    except (OperationalError, InterfaceError):
+        raise
     except Exception as error:
+        log.exception("part_failed", part=part.__name__)
         return error
     return None
 
