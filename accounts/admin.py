@@ -32,10 +32,6 @@ class UserCreationForm(CreationForm):
         model = User
         fields = ("email",)
 
-    def clean_email(self) -> str:
-        """In lower case, as everywhere: two users must not differ in capitals only."""
-        return str(self.cleaned_data["email"]).lower()
-
 
 @admin.register(User)
 class UserAdmin(BaseUserAdmin):
@@ -65,6 +61,12 @@ class UserAdmin(BaseUserAdmin):
             },
         ),
     )
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """An address that was replaced signs nobody in any more; the new one is to be confirmed."""
+        super().save_model(request, obj, form, change)
+        if "email" in form.changed_data:
+            obj.emailaddress_set.all().delete()  # type: ignore[attr-defined]
 
 
 @admin.register(Customer)

@@ -24,6 +24,8 @@ from accounts.forms import NewKeyForm, RotateForm, SignUpForm
 from accounts.keys import Kind
 from accounts.models import APIKey, Customer, User
 
+View = Callable[..., HttpResponse]
+
 MAX_ACTIVE_KEYS = 50
 
 
@@ -88,29 +90,35 @@ def key_page(
     return render(request, "keys.html", context, status=status)
 
 
-def post_to_keys(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A form's target: whoever comes without the form, as after a sign-in, gets the keys page."""
+def form_of(page: str) -> Callable[[View], View]:
+    """A form's target: whoever comes without the form, as after a sign-in, gets its page."""
 
-    @login_required
-    @wraps(view)
-    def wrapped(request: HttpRequest, **arguments: int) -> HttpResponse:
-        return view(request, **arguments) if request.method == "POST" else redirect("keys")
+    def target(view: View) -> View:
+        @login_required
+        @wraps(view)
+        def wrapped(request: HttpRequest, **arguments: int) -> HttpResponse:
+            return view(request, **arguments) if request.method == "POST" else redirect(page)
 
-    return wrapped
+        return wrapped
+
+    return target
+
+
+def locked(customer: Customer) -> Customer:
+    """Runs in a transaction: of two forms sent at once, the second sees what the first did."""
+    # Without its key: a charge that refers to the customer must not have to wait.
+    return Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
 
 
 def refuse_too_many(customer: Customer, form: Form) -> None:
-    """Runs in a transaction: of two forms sent at once, the second sees the key of the first."""
-    # Without its key: a charge that refers to the customer must not have to wait.
-    Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if customer.keys.active().count() >= MAX_ACTIVE_KEYS:
         form.add_error(None, f"{MAX_ACTIVE_KEYS} keys are active. Revoke one that is not in use.")
 
 
-@post_to_keys
+@form_of("keys")
 @transaction.atomic
 def create_key(request: HttpRequest) -> HttpResponse:
-    customer = customer_of(request)
+    customer = locked(customer_of(request))
     form = NewKeyForm(request.POST, live_allowed=customer.email_is_confirmed)
     if form.is_valid():
         refuse_too_many(customer, form)
@@ -124,10 +132,10 @@ def create_key(request: HttpRequest) -> HttpResponse:
     return show_once(request, row, key)
 
 
-@post_to_keys
+@form_of("keys")
 @transaction.atomic
 def rotate_key(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(customer_of(request).keys.active(), pk=pk)
+    row = get_object_or_404(locked(customer_of(request)).keys.active(), pk=pk)
     form = RotateForm(request.POST)
     if form.is_valid() and form.cleaned_data["overlap"]:
         refuse_too_many(row.customer, form)
@@ -137,7 +145,7 @@ def rotate_key(request: HttpRequest, pk: int) -> HttpResponse:
     return show_once(request, successor, key)
 
 
-@post_to_keys
+@form_of("keys")
 def revoke_key(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(customer_of(request).keys.all(), pk=pk)
     row.revoke()

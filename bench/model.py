@@ -43,10 +43,13 @@ def main() -> None:
 
 
 def write_weights(folder: Path, file: Path) -> None:
-    network = checkpoints.network_in(folder)
-    kernels = {f"kernel_{i}": kernel.numpy() for i, kernel in enumerate(network.kernels)}
-    biases = {f"bias_{i}": bias.numpy() for i, bias in enumerate(network.biases)}
-    np.savez(file, **kernels, **biases, W=network.W.numpy(), b=network.b.numpy())
+    arrays = {}
+    for number, member in enumerate(checkpoints.network_in(folder).members):
+        layers = {"W": member.W, "b": member.b}
+        layers |= {f"kernel_{i}": kernel for i, kernel in enumerate(member.kernels)}
+        layers |= {f"bias_{i}": bias for i, bias in enumerate(member.biases)}
+        arrays |= {f"{number}_{name}": layer.numpy() for name, layer in layers.items()}
+    np.savez(file, **arrays)
 
 
 def commands(folder: Path, weights: Path) -> dict[str, list[str]]:

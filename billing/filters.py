@@ -94,14 +94,15 @@ class MonthFilter(DayFilter):
 
 
 class FieldFilter(admin.SimpleListFilter):
-    """A filter by the field that it is named for."""
+    """A filter by the field that it is named for. What is not offered finds nothing."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[M]) -> QuerySet[M]:
-        return (
-            queryset.filter(**{str(self.parameter_name): self.value()})
-            if self.value()
-            else queryset
-        )
+        value = self.value()
+        if not value:
+            return queryset
+        if value not in dict(self.lookup_choices):
+            return queryset.none()
+        return queryset.filter(**{str(self.parameter_name): value})
 
 
 class PlanFilter(FieldFilter):

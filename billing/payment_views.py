@@ -4,13 +4,11 @@ from collections.abc import Callable
 
 import structlog
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
-from accounts.views import customer_of
+from accounts.views import customer_of, form_of
 from billing import subscribing
 from billing.models import Account
 from billing.stripe_gateway import StripeRefused, StripeUnavailable
@@ -18,8 +16,7 @@ from billing.stripe_gateway import StripeRefused, StripeUnavailable
 log = structlog.get_logger()
 
 
-@login_required
-@require_POST
+@form_of("billing")
 def add_card(request: HttpRequest) -> HttpResponse:
     """To the page on which a card is entered; who is subscribed changes it in the portal."""
     customer = customer_of(request)
@@ -28,8 +25,7 @@ def add_card(request: HttpRequest) -> HttpResponse:
     return to_stripe(request, customer, subscribing.checkout_url)
 
 
-@login_required
-@require_POST
+@form_of("billing")
 def portal(request: HttpRequest) -> HttpResponse:
     return to_stripe(request, customer_of(request), subscribing.portal_url)
 

@@ -1,7 +1,8 @@
 """A month of calls as a customer may take it away: what its invoice is made of."""
 
+import re
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import date
 
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -15,6 +16,7 @@ from billing.models import Account
 from billing.plans import Tier
 from billing.proving import live_calls, tiers_of
 
+MONTH = re.compile(r"2[0-9]{3}-(0[1-9]|1[0-2])")
 COLUMNS = {
     "request id": "id",
     "at": "at",
@@ -44,10 +46,10 @@ def calls_of_month(request: HttpRequest, period: str) -> StreamingHttpResponse:
 
 
 def month_of(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m").date()
-    except ValueError:
-        raise Http404 from None
+    """The first day of a month such as 2026-11, of any year in which there may have been calls."""
+    if not MONTH.fullmatch(text):
+        raise Http404
+    return date.fromisoformat(f"{text}-01")
 
 
 def calls_with_costs(account: Account, period: date) -> Iterator[Sequence[object]]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.http import HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
@@ -108,11 +108,17 @@ def receive_undelivered() -> Iterator[Event]:
 
 
 def receive_or_leave(event: Event) -> None:
-    """One that Stripe refuses to be asked about must not keep the others; it is tried again."""
+    """One that Stripe refuses to be asked about, or that we cannot cope with, must not keep the
+    others; it is tried again.
+    """
     try:
         receive(event)
     except StripeRefused as refused:
         log.error("event_refused", event_id=event.id, type=event.type, error=str(refused))
+    except (StripeUnavailable, OperationalError, InterfaceError):
+        raise
+    except Exception:
+        log.exception("event_failed", event_id=event.id, type=event.type)
 
 
 # What each may be called with: any event of its type that Stripe has signed or listed, now or 30

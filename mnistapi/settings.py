@@ -44,6 +44,13 @@ if missing:
     raise ImproperlyConfigured(f"Set {', '.join(missing)} in the environment (docs/operations.md).")
 
 
+def listed(name: str) -> list[str]:
+    """What the variable names, by comma; blanks around one are not part of it, and none is empty:
+    anybody could sign with an empty secret.
+    """
+    return [item for part in env.list(name, default=[]) if (item := part.strip())]
+
+
 def must(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ImproperlyConfigured(f"{otherwise} (docs/operations.md).")
@@ -51,7 +58,7 @@ def must(holds: bool, otherwise: str) -> None:
 
 SECRET_KEY = env.str("SECRET_KEY")
 API_KEY_PEPPERS = Peppers.parse(env.str("API_KEY_PEPPER"))
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
+ALLOWED_HOSTS = listed("ALLOWED_HOSTS")
 PUBLIC_URL = env.str("PUBLIC_URL").rstrip("/")
 MODEL_RELEASE = env.str("MODEL_RELEASE", default="")
 MODEL_RUNTIME = env.str("MODEL_RUNTIME", default="tensorflow")
@@ -59,7 +66,7 @@ CALL_RETENTION_MONTHS = env.int("CALL_RETENTION_MONTHS", default=13)
 
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY")
 # Of each address that Stripe sends events to; two at a time of one whose secret is being changed.
-STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRET", default=[])
+STRIPE_WEBHOOK_SECRETS = listed("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
 STRIPE_LIVEMODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
 STRIPE_PAGES = (
@@ -115,6 +122,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mnistapi.page_bodies.RefuseLarge",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -159,6 +167,7 @@ CACHES = {
     }
 }
 
+SESSION_ENGINE = "accounts.sessions"
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -173,6 +182,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 ACCOUNT_LOGOUT_REDIRECT_URL = "landing"
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
@@ -182,6 +192,8 @@ ACCOUNT_EMAIL_VERIFICATION_SUPPORTS_RESEND = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_ENABLED = True
 ACCOUNT_PASSWORD_RESET_BY_CODE_TIMEOUT = 15 * 60
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# Beside allauth's own, which are by the client: of e-mails, by the address that they go to.
+ACCOUNT_RATE_LIMITS = {"mail": "10/h/key"}
 # HTTPS ends at a proxy, which names the client; sign-in attempts are counted by address.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=1 if HTTPS else 0)
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
@@ -190,7 +202,7 @@ vars().update(env.email_url("EMAIL_URL"))
 EMAIL_TIMEOUT = 10  # or a mail server that hangs would hold a page, or the worker, for good
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mnistapi <no-reply@localhost>")
 # Who is told when the books differ.
-ADMINS = [(address, address) for address in env.list("OPERATOR_EMAIL", default=[])]
+ADMINS = [(address, address) for address in listed("OPERATOR_EMAIL")]
 SERVER_EMAIL, EMAIL_SUBJECT_PREFIX = DEFAULT_FROM_EMAIL, ""
 
 LANGUAGE_CODE = "en"

@@ -17,6 +17,7 @@ from billing.webhooks import stripe_webhook
 from mnistapi import documents
 from mnistapi.openapi import DocsView
 from predictions.catalogue import ModelsView, model_list, model_page
+from predictions.playground import playground
 from predictions.views import BlogView, PredictionsView
 
 blog = BlogView.as_view()
@@ -53,6 +54,8 @@ urlpatterns = [
     # the cards of the model
     path("models/", model_list, name="models"),
     path("models/<name>", model_page, name="model"),
+    # to try it
+    path("playground/", playground, name="playground"),
     # a customer's pages
     path("accounts/signup/", accounts.SignUp.as_view()),
     path("accounts/confirm-email/", accounts.ConfirmEmail.as_view()),

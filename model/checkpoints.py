@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.cnn import CHANNELS, ConvolutionalNetwork
+from model.cnn import ConvolutionalNetwork, Member
 from model.parts import in_parts
 from model.serving import ReleaseUnusable, check_images, release_folder
 from model.softmax import CLASSES, PIXELS, SoftmaxRegression
@@ -69,10 +69,26 @@ def softmax_regression(reader: Any) -> SoftmaxRegression:
 
 def convolutional(reader: Any) -> ConvolutionalNetwork:
     """Its variables by the names that `save` gave them."""
-    layers = range(len(CHANNELS))
-    kernels = [variable(reader, f"kernels/{layer}") for layer in layers]
-    biases = [variable(reader, f"biases/{layer}") for layer in layers]
-    return ConvolutionalNetwork(kernels, biases, variable(reader, "W"), variable(reader, "b"))
+    members = range(numbered(reader, "members"))
+    return ConvolutionalNetwork([member(reader, f"members/{number}") for number in members])
+
+
+def member(reader: Any, path: str) -> Member:
+    layers = range(numbered(reader, f"{path}/kernels"))
+    kernels = [variable(reader, f"{path}/kernels/{layer}") for layer in layers]
+    biases = [variable(reader, f"{path}/biases/{layer}") for layer in layers]
+    W, b = (variable(reader, f"{path}/{name}") for name in ("W", "b"))
+    return Member(kernels, biases, W, b)
+
+
+def numbered(reader: Any, path: str) -> int:
+    """How many there are of what is saved as path/0, path/1 ...; raises ValueError if none."""
+    names = reader.get_variable_to_shape_map()
+    inside = (name.removeprefix(f"{path}/") for name in names if name.startswith(f"{path}/"))
+    count = len({name.split("/")[0] for name in inside})
+    if not count:
+        raise ValueError(f"{path}/0 was expected; there are: {sorted(names)}")
+    return count
 
 
 def variable(reader: Any, name: str) -> Floats:

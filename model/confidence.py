@@ -1,7 +1,7 @@
 """Confidence that can be believed, set right behind the training on images that it did not see.
 
 A temperature divides all logits, which changes no answer; a shift of the eleventh says how much
-must speak for a digit. Both go into the last layer, so they cost nothing when the release answers.
+must speak for a digit. Both go into the last layers, so they cost nothing when the release answers.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.cnn import NOT_A_DIGIT, ConvolutionalNetwork
+from model.cnn import NOT_A_DIGIT, OUTPUTS, ConvolutionalNetwork, Member
 
 Logits = NDArray[np.float32]  # [n, 11]
 
@@ -29,7 +29,7 @@ def fit(logits: Logits, labels: NDArray[np.uint8]) -> Scale:
     surprises = [surprise(digits / t, labels) for t in TEMPERATURES]
     temperature = float(TEMPERATURES[np.argmin(surprises)])
     recognised = logits[digits.argmax(axis=1) == labels] / temperature
-    margins = np.sort(log_sum(recognised[:, :NOT_A_DIGIT]) - recognised[:, NOT_A_DIGIT])
+    margins = np.sort(-recognised[:, NOT_A_DIGIT])
     return Scale(temperature, float(margins[int(LOST * len(margins))]))
 
 
@@ -46,8 +46,12 @@ def log_sum(logits: Logits) -> NDArray[np.float64]:
 
 def scaled(network: ConvolutionalNetwork, scale: Scale) -> ConvolutionalNetwork:
     """The same network, its logits divided and shifted."""
-    shift = np.zeros(NOT_A_DIGIT + 1, np.float32)
+    return ConvolutionalNetwork([scaled_member(member, scale) for member in network.members])
+
+
+def scaled_member(member: Member, scale: Scale) -> Member:
+    shift = np.zeros(OUTPUTS, np.float32)
     shift[NOT_A_DIGIT] = scale.shift
-    W, b = (variable.numpy() / scale.temperature for variable in (network.W, network.b))
-    kernels, biases = ([v.numpy() for v in part] for part in (network.kernels, network.biases))
-    return ConvolutionalNetwork(kernels, biases, W, b + shift)
+    W, b = (variable.numpy() / scale.temperature for variable in (member.W, member.b))
+    kernels, biases = ([v.numpy() for v in part] for part in (member.kernels, member.biases))
+    return Member(kernels, biases, W, b + shift)

@@ -22,8 +22,10 @@ AT_ONCE = 2**18  # pixels that are worked on, which bounds the memory
 
 DIMMEST = 0.05
 UNDECIDED = -0.02  # a page of grain and shadows comes to less; ink comes to far more
+OVEREXPOSED = 0.01  # of the light: what lacks less is as light as the camera can say
+RIDGE = 1e-3  # of the pixels: so few of them tell nothing
 FAINTEST = 0.1  # of the light of the paper: what takes less away is no ink
-ABOVE_NOISE = 8  # standard deviations of the noise
+ABOVE_NOISE = 10  # standard deviations of the noise
 TRACE = 0.12  # of the full ink: what has less is paper
 SPECK = 0.08  # of the ink of the largest part: what has less is dirt
 # What ink counts that reaches the edge of the picture: it may be a shadow, or the end of the paper.
@@ -107,8 +109,26 @@ def ground_of(pages: Floats) -> Floats:
     A light that falls off evenly is taken out first, as at the edge it would look like ink.
     """
     reach = max(1, max(pages.shape[1:]) // 4)
-    light = np.maximum(planes(largest_near(pages, reach)), DIMMEST)
+    light = np.maximum(lights(largest_near(pages, reach)), DIMMEST)
     return np.asarray(light * smallest_near(largest_near(pages / light, reach), reach))
+
+
+def lights(pages: Floats) -> Floats:
+    """The light that falls off evenly over each page [n, h, w], but is 1 where it would be more."""
+    return np.stack([light_of(page) for page in pages])
+
+
+def light_of(page: Floats) -> Floats:
+    """[h, w] of one. Only pixels that are not overexposed tell how it falls off: it is the plane
+    that comes closest to them and, where they are few, to 1.
+    """
+    sides = [np.linspace(-1, 1, side, dtype=np.float32) for side in page.shape]
+    terms = np.stack(np.broadcast_arrays(np.float32(1), sides[0][:, None], sides[1]))
+    terms = terms.reshape(3, -1)
+    missing = 1 - page.ravel()
+    telling = terms * (missing > OVEREXPOSED)
+    plane = np.linalg.solve(telling @ terms.T + np.eye(3) * RIDGE * page.size, telling @ missing)
+    return np.asarray(1 - np.maximum(plane.astype(np.float32) @ terms, 0)).reshape(page.shape)
 
 
 def planes(values: Floats) -> Floats:
@@ -135,11 +155,18 @@ def levels_of(missing: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def noise_of(pages: NDArray[Any]) -> NDArray[Any]:
-    """The standard deviation of the noise, [n], from what neighbours differ by in the median."""
-    steps = np.abs(np.diff(pages, axis=2)).reshape(len(pages), -1)
-    if not steps.size:
+    """The standard deviation of the noise, [n], from what neighbours differ by in the median.
+
+    Where fewer than half are equal, those are left out: they lie where the camera is overexposed,
+    and the noise is elsewhere.
+    """
+    steps = np.sort(np.abs(np.diff(pages, axis=2)).reshape(len(pages), -1), axis=1)
+    pairs = steps.shape[1]
+    if not pairs:
         return np.zeros(len(pages), np.float32)
-    return np.asarray(np.median(steps, axis=1) / np.float32(0.954))
+    equal = (steps == 0).sum(axis=1)
+    middle = np.where(equal < pairs / 2, (equal + pairs) // 2, pairs // 2)
+    return np.take_along_axis(steps, middle[:, None], axis=1)[:, 0] / np.float32(0.954)
 
 
 def parts_of_the_digit(ink: Floats) -> Mask:

@@ -101,6 +101,21 @@ def strokes(digits: Digits, random: np.random.Generator) -> Bytes:
     return mnist_form(np.asarray(picture))
 
 
+def doodle(digits: Digits, random: np.random.Generator) -> Bytes:
+    """Three to six arcs and lines across each other, of one pen."""
+    picture = Image.new("L", (SIDE, SIDE))
+    draw, width = ImageDraw.Draw(picture), int(random.integers(3, 8))
+    for _ in range(random.integers(3, 7)):
+        centre, reach = random.uniform(16, SIDE - 16, 2), random.uniform(6, 26, 2)
+        if random.random() < 0.5:
+            start, turn = random.uniform(0, 360), random.choice([90, 180, 360])
+            draw.arc([*(centre - reach), *(centre + reach)], start, start + turn, 255, width)
+        else:
+            reach *= random.choice([-1, 1], 2)
+            draw.line([*(centre - reach), *(centre + reach)], 255, width)
+    return mnist_form(np.asarray(picture))
+
+
 def polygon(digits: Digits, random: np.random.Generator) -> Bytes:
     """Three to eight corners around a centre: an outline, or filled, plain or with a texture."""
     corners = random.integers(3, 9)
@@ -132,6 +147,22 @@ def waves(side: int, random: np.random.Generator) -> NDArray[np.float64]:
     y, x = np.mgrid[:side, :side] / side
     total = sum(np.sin(a * y + b * x + c) for (a, b), c in zip(direction, phase, strict=True))
     return np.asarray((total - np.min(total)) / (np.ptp(total) + 1e-9))
+
+
+def scenery(digits: Digits, random: np.random.Generator) -> Bytes:
+    """Leaves of all sizes and greys that hide each other, as things do in photographs: all of it,
+    or what is dark in it as if that were ink."""
+    picture = Image.new("L", (SIDE, SIDE), int(random.integers(256)))
+    draw = ImageDraw.Draw(picture)
+    for radius in SIDE * random.uniform(0.2, 1, [random.integers(5, 40), 1]) ** 3:
+        centre, shape = random.uniform(0, SIDE, 2), random.uniform(0.4, 1, 2)
+        reach = radius * shape
+        draw.ellipse([*(centre - reach), *(centre + reach)], int(random.integers(256)))
+    values = np.asarray(picture)
+    if random.random() < 0.5:
+        dark = values < np.quantile(values, random.uniform(0.1, 0.5))
+        return mnist_form(np.where(dark, 255 - values, 0).astype(np.uint8))
+    return np.asarray(picture.resize((28, 28), Image.Resampling.BOX))
 
 
 def noise(digits: Digits, random: np.random.Generator) -> Bytes:
@@ -168,13 +199,15 @@ def blank(digits: Digits, random: np.random.Generator) -> Bytes:
 
 
 SOURCES: dict[Source, float] = {
-    letter: 0.40,
-    two_digits: 0.10,
-    inverted: 0.05,
-    scribble: 0.11,
-    strokes: 0.06,
-    polygon: 0.08,
-    texture: 0.06,
-    noise: 0.10,
-    blank: 0.04,
+    letter: 0.36,
+    two_digits: 0.08,
+    inverted: 0.04,
+    scribble: 0.10,
+    strokes: 0.05,
+    doodle: 0.08,
+    polygon: 0.07,
+    texture: 0.05,
+    scenery: 0.06,
+    noise: 0.08,
+    blank: 0.03,
 }

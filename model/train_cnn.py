@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from model import checkpoints, confidence, data
 from model.augmentation import augment
-from model.cnn import CLASSES, NOT_A_DIGIT, ConvolutionalNetwork, TrainableNetwork, folded
+from model.cnn import NOT_A_DIGIT, ConvolutionalNetwork, TrainableNetwork, folded
 from model.data import Digits
 from model.outliers import outliers
 from model.parts import AT_ONCE
@@ -30,15 +30,15 @@ Batch = tuple[NDArray[np.float32], NDArray[np.int32]]  # images [n, 28, 28, 1] a
 
 
 class Recipe(NamedTuple):
-    epochs: int = 20  # in which every image is warped
-    settling: int = 4  # epochs behind them in which half of the images are not
+    epochs: int = 45
     digits: int = 120  # of a batch
     outliers: int = 24
+    sharp: float = 0.25  # share of the images that are not warped
     peak: float = 3e-3  # the highest learning rate
-    settling_peak: float = 1e-3  # the highest behind the epochs
     warming: float = 0.1  # share of the steps in which the rate rises to it
     decay: float = 0.05  # of the weights, a step, times the learning rate
     smoothing: float = 0.05  # of the labels
+    rejection: float = 0.5  # what it weighs in the loss to take a digit for none
     averaged: float = 0.998  # memory of the averaged weights, a step
 
 
@@ -65,12 +65,9 @@ class Training(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     @tf.function  # type: ignore[untyped-decorator]
     def step(self, images: Any, labels: Any, rate: Any) -> Any:
         """One step on a batch at a learning rate; gives the mean loss."""
-        smoothing = self.recipe.smoothing
         with tf.GradientTape() as tape:
-            logits = self.network.training_logits(images)  # [n, 11]
-            targets = tf.one_hot(labels, CLASSES) * (1 - smoothing) + smoothing / CLASSES
-            losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)  # [n]
-            loss = tf.reduce_mean(losses)
+            logits = self.network.training_logits(images)  # [members, n, 11]
+            loss = tf.reduce_sum(losses(logits, labels, self.recipe)) / len(labels)
         self.steps.assign_add(1)
         gradients = tape.gradient(loss, self.weights)
         for moments in zip(self.weights, gradients, self.first, self.second, strict=True):
@@ -90,6 +87,21 @@ class Training(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     def memory(self) -> Any:
         """Short at first, so that the average does not begin with the initial weights."""
         return tf.minimum(self.recipe.averaged, (1 + self.steps) / (10 + self.steps))
+
+
+def losses(logits: Any, labels: Any, recipe: Recipe) -> Any:
+    """[members, n]: that a digit is taken for another one, and that a digit and none are mixed up.
+
+    A member learns as if there were no other.
+    """
+    is_none = labels == NOT_A_DIGIT
+    targets = tf.one_hot(labels, NOT_A_DIGIT) * (1 - recipe.smoothing)  # of none, no digit at all
+    targets += tf.where(is_none, 0.0, recipe.smoothing / NOT_A_DIGIT)[:, tf.newaxis]
+    digits = -tf.reduce_sum(targets * tf.nn.log_softmax(logits[..., :NOT_A_DIGIT]), axis=-1)
+    none = tf.broadcast_to(tf.cast(is_none, tf.float32), tf.shape(digits))
+    return digits + recipe.rejection * tf.nn.sigmoid_cross_entropy_with_logits(
+        none, logits[..., NOT_A_DIGIT]
+    )
 
 
 def make(digits: Digits, folder: Path, recipe: Recipe, seed: int, state: Path) -> dict[str, Any]:
@@ -121,9 +133,9 @@ def train(fitted: Digits, held_out: Digits, recipe: Recipe, seed: int, folder: P
     kept = tf.train.CheckpointManager(tf.train.Checkpoint(training), folder, max_to_keep=1)
     kept.restore_or_initialize()
     steps = len(fitted.labels) // recipe.digits  # an epoch
-    first, last = int(training.epochs), recipe.epochs + recipe.settling
-    with tqdm(initial=first * steps, total=last * steps, unit="step") as bar:
-        for epoch in range(first, last):
+    first = int(training.epochs)
+    with tqdm(initial=first * steps, total=recipe.epochs * steps, unit="step") as bar:
+        for epoch in range(first, recipe.epochs):
             for images, labels in batches(fitted, recipe, seed, epoch):
                 rate = learning_rate(recipe, bar.n / (recipe.epochs * steps))
                 training.step(images, labels, tf.constant(rate, tf.float32))
@@ -136,15 +148,11 @@ def train(fitted: Digits, held_out: Digits, recipe: Recipe, seed: int, folder: P
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Up in a straight line and down in half a cosine, at a progress of 0 to 1 through the epochs;
-    above 1, while the network settles, down once more from a lower peak."""
+    """Up in a straight line and down in half a cosine, at a progress of 0 to 1."""
     if progress < recipe.warming:
         return recipe.peak * progress / recipe.warming
-    if progress < 1:
-        falling = (progress - recipe.warming) / (1 - recipe.warming)
-        return recipe.peak * (1 + math.cos(math.pi * falling)) / 2
-    falling = (progress - 1) * recipe.epochs / recipe.settling
-    return recipe.settling_peak * (1 + math.cos(math.pi * falling)) / 2
+    falling = (progress - recipe.warming) / (1 - recipe.warming)
+    return recipe.peak * (1 + math.cos(math.pi * falling)) / 2
 
 
 def batches(digits: Digits, recipe: Recipe, seed: int, epoch: int) -> Iterator[Batch]:
@@ -159,16 +167,16 @@ def batches(digits: Digits, recipe: Recipe, seed: int, epoch: int) -> Iterator[B
         others = outliers(recipe.outliers, digits, random)
         images = np.concatenate([digits.images[chosen], others])
         labels = np.pad(digits.labels[chosen], (0, len(others)), constant_values=NOT_A_DIGIT)
-        is_settling = epoch >= recipe.epochs
-        warped = half_augmented(images, random) if is_settling else augment(images, random)
-        yield warped, labels.astype(np.int32)
+        yield warped(images, recipe.sharp, random), labels.astype(np.int32)
 
 
-def half_augmented(images: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.float32]:
-    """Warping blurs, and what is asked later is sharp. A network that has seen nothing sharp takes
-    digits for none because of that."""
-    is_warped = random.random([len(images), 1, 1, 1]) < 0.5
-    return np.where(is_warped, augment(images, random), data.scaled(images))
+def warped(
+    images: NDArray[np.uint8], sharp: float, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """All but a share of the images: warping blurs, and what is asked later is sharp. A network
+    that has seen nothing sharp takes digits for none because of that."""
+    is_sharp = random.random([len(images), 1, 1, 1]) < sharp
+    return np.where(is_sharp, data.scaled(images), augment(images, random))
 
 
 def logits(network: ConvolutionalNetwork, digits: Digits) -> NDArray[np.float32]:
@@ -179,5 +187,6 @@ def logits(network: ConvolutionalNetwork, digits: Digits) -> NDArray[np.float32]
 
 
 def accuracy(network: ConvolutionalNetwork, digits: Digits) -> float:
-    """The share of digits whose class is the likeliest of the eleven."""
-    return float((logits(network, digits).argmax(axis=1) == digits.labels).mean())
+    """The share of digits whose label is the likeliest of the ten."""
+    of_digits = logits(network, digits)[:, :NOT_A_DIGIT]
+    return float((of_digits.argmax(axis=1) == digits.labels).mean())

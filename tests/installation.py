@@ -6,6 +6,7 @@ database: there, functions that stand before PostgreSQL's own tell the time.
 
 import math
 import os
+import re
 import subprocess
 import sys
 import time
@@ -36,6 +37,16 @@ DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %%I SET search_path = public, pg_catalog', current_database());
 END $$;
 """
+SIGN_IN = f"""
+from django.test import Client
+from accounts.models import User
+client = Client()
+client.force_login(User.objects.create_superuser("{OPERATOR}"))
+print(client.cookies["sessionid"].value)
+"""
+LIST = re.compile(r'href="(/admin/\w+/\w+/)"')
+ROW = re.compile(r'href="(/admin/[^"]+/change/[^"]*)"')
+EXPORT = re.compile(r'href="(/admin/[^"]+/export/[^"]*)"')
 NOT_PUSHED = """
 SELECT 1 FROM billing_usagehour h LEFT JOIN billing_meterpush p USING (customer_id, hour)
 WHERE h.units > 0 AND p.units IS DISTINCT FROM h.units
@@ -135,6 +146,21 @@ class Installation:
         )
         self.printed += [done.stdout, done.stderr]
         return done
+
+    def operators_pages(self) -> Iterator[tuple[str, str]]:
+        """The lists of the admin, with the first row and the file of each: address and text."""
+        session = self.manage("shell", "-v0", "-c", SIGN_IN).stdout.strip()
+
+        def page(path: str) -> str:
+            answer = self.server.get(path, {"Cookie": f"sessionid={session}"})
+            assert answer.status == 200, path
+            return answer.text
+
+        for path in sorted(set(LIST.findall(page("/admin/")))):
+            yield path, (text := page(path))
+            for first in (ROW.search(text), EXPORT.search(text)):
+                if first:
+                    yield first[1], page(first[1].replace("&amp;", "&"))
 
     def mails(self) -> list[str]:
         return [file.read_text() for file in self.server.mail.iterdir()]

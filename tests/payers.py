@@ -145,6 +145,14 @@ def open_shop(settings: Any) -> Iterator[Shop]:
         yield Shop(local, stripe_gateway.create_price("payg", PAYG.tiers, meter).id)
 
 
+@contextmanager
+def open_watched_shop(settings: Any) -> Iterator[Shop]:
+    """With the log of the month, and an operator who is told what differs."""
+    settings.ADMINS = [("The operator", "operator@example.com")]
+    with log_of_the_month(), open_shop(settings) as shop:
+        yield shop
+
+
 def close_the_month(shop: Shop) -> None:
     """As the worker does until the invoice is final."""
     shop.end_the_month()

@@ -10,9 +10,10 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from tests.conftest import DIGIT
+from tests.serving import ROOT
 
-THREE = np.array(orjson.loads(DIGIT.read_bytes()), np.uint8).reshape(28, 28)  # light on dark
+PIXELS = orjson.loads((ROOT / "mnistapi/static/mnistapi/digit.json").read_bytes())
+THREE = np.array(PIXELS, np.uint8).reshape(28, 28)  # light on dark
 BOUNDARY = "a-boundary"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 

@@ -161,6 +161,7 @@ def test_accounts_are_found_by_email_plan_status_and_customer(
     assert shown(admin, "plan=payg") == [mine]
     assert shown(admin, "status=suspended") == [other]
     assert shown(admin, "plan=payg&status=suspended") == []
+    assert shown(admin, "plan=%00") == []
     assert shown(admin, f"customer={owner.customer.pk}") == [mine]
     assert admin.get(ACCOUNTS + "?live_units__gt=1").status_code == 400
 

@@ -7,9 +7,11 @@ from uuid import UUID
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.core import mail
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.keys import Kind
@@ -23,7 +25,7 @@ from mnistapi.uuid7 import floor
 from predictions.admin import CallAdmin
 from predictions.models import Call
 from tests.books import asked, enter
-from tests.conftest import Holder
+from tests.conftest import PASSWORD, Holder
 
 CALLS = "/admin/predictions/call/"
 USAGE = "/admin/billing/usagehour/"
@@ -271,6 +273,22 @@ def test_a_user_is_changed_and_found_by_email(admin: Client, owner: Holder) -> N
     assert admin.get(url).status_code == 200
     assert admin.post(url, {"email": "owner@example.com", "first_name": "Ada"}).status_code == 302
     assert User.objects.get(email="owner@example.com").first_name == "Ada"
+
+
+def test_an_address_that_an_operator_replaces_signs_nobody_in_any_more(
+    admin: Client, owner: Holder, client: Client
+) -> None:
+    user = owner.customer.user
+    user.set_password(PASSWORD)
+    user.save(update_fields=["password"])
+    admin.post(f"{USERS}{user.pk}/change/", {"email": "New@Example.com", "is_active": "on"})
+
+    def signed_in(email: str) -> Any:
+        return client.post(reverse("account_login"), {"login": email, "password": PASSWORD})
+
+    assert signed_in("owner@example.com").status_code == 200
+    assert signed_in("new@example.com")["Location"] == reverse("account_email_verification_sent")
+    assert mail.outbox[-1].to == ["new@example.com"]
 
 
 # the log

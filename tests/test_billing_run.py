@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,10 +18,12 @@ from django.utils import timezone
 
 from accounts.keys import Kind
 from billing import rating, stripe_gateway
+from billing.management.commands import bill as worker
 from billing.meter_models import Closing, MeterClaim, MeterPush
 from billing.models import Account
 from billing.plans import PAYG
 from billing.proving import live_hours, utc
+from billing.worker_models import WorkerPass
 from sandbox.stripe.server import Exchange
 from tests.conftest import Holder
 from tests.payers import END, HOUR, START, Payer, Shop, log_of_the_month, open_shop
@@ -171,6 +174,40 @@ def test_a_part_that_stripe_fails_keeps_no_other_from_its_work(
     call_command("bill")
     assert payer.pushes() == [(END - 6 * HOUR, 1, 7)]
     assert not stripe_gateway.list_invoices(payer.id)[0].auto_advance
+
+
+def test_nor_does_one_that_fails_as_nobody_expected_and_the_pass_does_not_count(
+    shop: Shop, payers: list[Payer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(stopped: threading.Event) -> None:
+        raise ValueError("unforeseen")
+
+    payers[0].calls(7)
+    shop.end_the_month()
+    WorkerPass.note(ended_at=END)
+    monkeypatch.setattr(worker.meter_errors, "poll", fail)
+    with pytest.raises(ValueError, match="unforeseen"):
+        call_command("bill")
+    assert not stripe_gateway.list_invoices(payers[0].id)[0].auto_advance
+    assert WorkerPass.objects.get().ended_at == END
+
+
+def test_a_pass_that_fails_is_followed_by_another(
+    monkeypatch: pytest.MonkeyPatch, db: None
+) -> None:
+    stopped = threading.Event()
+    passes = []
+
+    def fail(stopped: threading.Event) -> None:
+        passes.append(1)
+        if len(passes) == 2:
+            stopped.set()
+        raise ValueError("unforeseen")
+
+    monkeypatch.setattr(worker, "run_once", fail)
+    monkeypatch.setattr(worker, "PAUSE_SECONDS", 0)
+    worker.run_until(stopped)
+    assert len(passes) == 2
 
 
 def test_stripe_is_not_asked_before_there_is_a_payer(

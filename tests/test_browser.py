@@ -22,6 +22,7 @@ OPEN_PAGES = [
     "/docs/preprocessing/",
     "/models/",
     "/models/softmax-1",
+    "/playground/",
     "/accounts/login/",
     "/accounts/signup/",
     "/accounts/password/reset/",
@@ -36,6 +37,19 @@ CUSTOMER_PAGES = [
     "/accounts/password/change/",
     "/accounts/logout/",
 ]
+
+BUSY_HOUR = """
+INSERT INTO billing_usagehour (customer_id, key_id, release, hour, calls, units, errors)
+SELECT k.customer_id, k.id, '', date_trunc('hour', now()), 23456789, 12345678, 2345678
+FROM accounts_apikey k JOIN accounts_customer c ON c.id = k.customer_id
+JOIN accounts_user u ON u.id = c.user_id WHERE u.email = %s
+"""
+CALLS_OF = """
+SELECT release, status, units FROM predictions_call AS call
+JOIN accounts_customer AS customer ON customer.id = call.customer_id
+JOIN accounts_user AS who ON who.id = customer.user_id
+WHERE email = %s ORDER BY call.id
+"""
 
 
 @pytest.fixture(scope="module")
@@ -166,13 +180,55 @@ def test_the_reference_shows_the_calls(person: Person) -> None:
     assert f"{person.server.url}/openapi.json" in person.requests
 
 
-def test_every_page_is_quiet_and_fits_a_telephone(person: Person) -> None:
+def test_a_digit_is_drawn_in_the_playground(person: Person, server: Server) -> None:
+    key = person.sign_up()
+    person.page.get_by_role("link", name="Draw a digit in the playground").click()
+    outcome = person.page.locator("#outcome")
+
+    def ask(key: str) -> None:
+        person.page.get_by_label("Your key").fill(key)
+        person.page.get_by_role("button", name="Ask").click()
+
+    draw(person, (140, 60), (140, 220))
+    ask(key)
+    outcome.get_by_text("1", exact=True).first.wait_for()
+    assert outcome.locator(".found").inner_text() == "1"
+    outcome.get_by_text("softmax-1 · not billed").wait_for()
+    assert outcome.get_by_role("progressbar").count() == 10
+
+    person.page.get_by_role("button", name="Clear").click()
+    assert outcome.inner_text() == ""
+    person.page.get_by_label("Release").select_option("cnn-1")
+    ask(key)
+    outcome.get_by_text("None: blank").wait_for()
+    assert server.rows(CALLS_OF, person.email) == [("softmax-1", 200, 1), ("cnn-1", 200, 1)]
+
+    ask(key[:-1])
+    outcome.get_by_text("API key", exact=False).first.wait_for()
+    assert [text for text in person.complaints if "401" in text] == person.complaints
+    person.complaints.clear()
+    assert key not in person.page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+
+
+def draw(person: Person, start: tuple[int, int], stop: tuple[int, int]) -> None:
+    """A line on the paper."""
+    box = person.page.locator("#paper").bounding_box()
+    assert box
+    mouse = person.page.mouse
+    mouse.move(box["x"] + start[0], box["y"] + start[1])
+    mouse.down()
+    mouse.move(box["x"] + stop[0], box["y"] + stop[1], steps=8)
+    mouse.up()
+
+
+def test_every_page_is_quiet_and_fits_a_telephone(person: Person, server: Server) -> None:
     person.page.set_viewport_size({"width": 360, "height": 740})
     for path in OPEN_PAGES:
         person.open(path)
         assert width(person) == 360, path
     person.sign_up()
     assert width(person) == 360
+    server.rows(BUSY_HOUR, person.email)
     for path in CUSTOMER_PAGES:
         person.open(path)
         assert urlsplit(person.page.url).path == path

@@ -3,6 +3,7 @@
 import io
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from django.core.management import call_command, get_commands
 from django.db import connection
 
 from billing.plans import FREE, PAYG, PLANS, SANDBOX
+from mnistapi import settings as production
 from predictions import forms, idempotency
 from predictions.models import Idempotency
 from tests.conftest import Holder
@@ -22,6 +24,7 @@ ERRORS, OPERATIONS, PREPROCESSING = (
     " ".join((DOCS / f"{name}.md").read_text().split())
     for name in ("errors", "operations", "preprocessing")
 )
+SET_BY_ITSELF = {"DJANGO_SETTINGS_MODULE", "PROMETHEUS_MULTIPROC_DIR", "TF_CPP_MIN_LOG_LEVEL"}
 (SNIPPET,) = re.findall(
     r"^```python\n(.*?)^```$", (DOCS / "preprocessing.md").read_text(), re.M | re.S
 )
@@ -41,6 +44,8 @@ def test_the_sizes_of_bodies_in_the_documents_are_those_of_the_code() -> None:
     assert f"JSON may have {json // 2**20} MiB ({json:,} bytes)" in ERRORS
     assert f"A `.npy` file may have {npy // 2**20} MiB ({npy:,} bytes)" in ERRORS
     assert f"A file may have {npy // 2**20} MiB" in PREPROCESSING
+    form = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    assert f"a form may have {form / 2**20} MiB ({form:,} bytes)" in ERRORS
 
 
 def test_the_headers_of_the_rate_in_the_documents_are_those_of_a_first_call(
@@ -69,12 +74,43 @@ def test_the_npy_snippet_works(
         assert answer.read().count(b'"digit"') == 3
 
 
+@pytest.mark.parametrize("document", sorted(DOCS.glob("*.md")), ids=lambda path: path.stem)
+def test_each_file_that_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    named = re.findall(r"`((?:[\w.-]+/)+[\w-]+\.\w+)`", text)
+    tests = [f"tests/{name}" for name in re.findall(r"`(test_\w+\.py)`", text)]
+    linked = [f"docs/{path}" for path in re.findall(r"\]\(([\w./-]+\.md)", text)]
+    missing = {name for name in named + tests + linked if not (settings.BASE_DIR / name).exists()}
+    assert missing == set()
+
+
 @pytest.mark.parametrize("file", ["Procfile", "manifest.yml", "docs/operations.md"])
 def test_each_command_that_is_named_exists(file: str) -> None:
     text = " ".join((settings.BASE_DIR / file).read_text().split())
     named = re.findall(r"manage\.py (\w+)", text)
     assert named
     assert set(named) <= set(get_commands())
+
+
+def test_the_environment_is_documented_as_it_is_read() -> None:
+    rooms = ("accounts", "billing", "predictions", "mnistapi", "model", "sandbox")
+    files = [path for room in rooms for path in (settings.BASE_DIR / room).rglob("*.py")]
+    code = "\n".join(path.read_text() for path in [settings.BASE_DIR / "gunicorn.conf.py", *files])
+    read = set(re.findall(r'\b(?:env\.\w+|listed|environ(?:\.\w+)?)[(\[]\s*"(\w+)"', code))
+    assert documented() == read - SET_BY_ITSELF
+
+
+def test_cloud_foundry_sets_what_is_documented_and_all_that_is_required() -> None:
+    manifest = (settings.BASE_DIR / "manifest.yml").read_text()
+    given = set(re.findall(r"^    ([A-Z_]+): ", manifest, re.M))
+    assert given <= documented()
+    # The platform gives the address of a bound database.
+    assert {*production.required, "STRIPE_WEBHOOK_SECRET", "METRICS_TOKEN"} <= given
+
+
+def documented() -> set[str]:
+    """The names in the table of the environment."""
+    return set(re.findall(r"^\| `([A-Z_]+)` \|", (DOCS / "operations.md").read_text(), re.M))
 
 
 @pytest.mark.parametrize("file", ["Procfile", "manifest.yml"])

@@ -1,4 +1,3 @@
-from concurrent.futures import Future
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -6,17 +5,16 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from accounts.forms import NewKeyForm
 from accounts.keys import Kind
 from accounts.models import APIKey
-from accounts.views import refuse_too_many
+from accounts.views import locked
 from billing import ledger
 from billing.models import Account, Notice, UsageHour
 from billing.plans import FREE, PAYG
 from mnistapi.transactions import Transaction
 from tests.books import asked, enter, used
 from tests.conftest import Holder
-from tests.threads import in_a_thread
+from tests.threads import in_a_thread, still_waits
 
 NOON = datetime(2026, 11, 23, 12, 30, 15, tzinfo=UTC)
 HOUR = NOON.replace(minute=0, second=0)
@@ -174,14 +172,6 @@ def test_a_change_of_plan_keeps_what_a_charge_has_counted(holder: Any) -> None:
     assert Account.objects.get().live_units == 7
 
 
-def still_waits(future: "Future[Any]") -> bool:
-    try:
-        future.result(timeout=0.5)
-    except TimeoutError:
-        return True
-    return False
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_revocation_waits_for_the_charge_that_came_before(owner: Holder) -> None:
     with transaction.atomic():
@@ -237,7 +227,7 @@ def test_a_change_of_the_account_waits_for_the_charge_that_came_before(
 def test_a_charge_does_not_wait_for_the_page_of_the_keys(owner: Holder) -> None:
     """The first charge of an hour writes a row that refers to the customer whom the page locked."""
     with transaction.atomic():
-        refuse_too_many(owner.customer, NewKeyForm(live_allowed=True))
+        locked(owner.customer)
         counted = in_a_thread(partial(enter, [asked(owner)]))
         (verdict,) = counted.result(timeout=5)
     assert verdict.units == 1

@@ -18,7 +18,7 @@ from billing.nightly import go_on
 from billing.stripe_gateway import StripeUnavailable
 from billing.worker_models import ProofRun, WorkerPass
 from tests.conftest import Holder
-from tests.payers import EVENING, HOUR, PERIOD, Payer, Shop, log_of_the_month, open_shop
+from tests.payers import EVENING, HOUR, PERIOD, Payer, Shop, open_watched_shop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GOING = threading.Event()
@@ -27,8 +27,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def shop(settings: Any) -> Iterator[Shop]:
-    settings.ADMINS = [("The operator", "operator@example.com")]
-    with log_of_the_month(), open_shop(settings) as shop:
+    with open_watched_shop(settings) as shop:
         yield shop
 
 

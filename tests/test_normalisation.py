@@ -78,6 +78,22 @@ def test_grain_and_shadows_are_no_ink(noise: float) -> None:
     assert not seen(page.clip(0, 255)).any()
 
 
+@pytest.mark.parametrize("across", [True, False])
+def test_a_page_that_is_overexposed_where_no_shadow_falls_is_blank(across: bool) -> None:
+    random = np.random.default_rng(2)
+    for light, dimmest in ((225, 0.71), (237, 0.75), (246, 0.81), (248, 0.9), (249, 0.75)):
+        shadow = light * np.linspace(2 - dimmest, dimmest, 84) * np.ones([84, 1])
+        page = (shadow + random.normal(0, 3, shadow.shape)).clip(0, 255)
+        assert 0.2 < (page == 255).mean() < 0.5
+        assert not seen(page if across else page.T).any()
+
+
+def test_a_digit_on_such_a_page_is_seen() -> None:
+    shadow = 230 * np.linspace(1.4, 0.6, 200) * np.ones([240, 1])
+    grain = np.random.default_rng(2).normal(0, 4, shadow.shape)
+    assert_same(seen((shadow * (1 - PAGE / 255.0 * 0.8) + grain).clip(0, 255)), 0.04)
+
+
 @QUIET
 @given(st.integers(40, 190), st.data())
 def test_size_and_place_change_nothing(size: int, data: Any) -> None:

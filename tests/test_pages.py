@@ -10,7 +10,8 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core import mail
-from django.db import connection
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +21,7 @@ from accounts.models import APIKey, Customer, User
 from accounts.views import MAX_ACTIVE_KEYS
 from tests.conftest import DIGIT, PASSWORD, Holder
 from tests.pages import CODE, KEY, Page
+from tests.threads import in_a_thread, still_waits
 
 OPEN_PAGES = [
     "landing",
@@ -186,9 +188,9 @@ def test_the_picture_on_the_front_page_is_the_example_digit() -> None:
 
 def test_no_style_is_for_a_class_that_no_page_has() -> None:
     from_django = {"errorlist", "helptext", "active", "revoked", "expired"}
-    sources = [*TEMPLATES.rglob("*.html"), STATIC / "site.js"]
-    text = "\n".join(source.read_text() for source in sources)
-    written = re.findall(r'class(?:Name)?\s?=\s?"([^"]*)"', text)
+    pages = "\n".join(page.read_text() for page in TEMPLATES.rglob("*.html"))
+    scripts = "\n".join(script.read_text() for script in STATIC.glob("*.js"))
+    written = re.findall(r'class="([^"]*)"', pages) + re.findall(r'"([^"]*)"', scripts)
     used = {name for classes in written for name in re.findall(r"[\w-]+", classes)}
     styled = set(re.findall(r"\.([a-z][\w-]*)", (STATIC / "style.css").read_text()))
     panels = {"chart-calls-a-day", "chart-share-of-errors"}  # named by billing.drawing
@@ -241,6 +243,35 @@ def test_too_many_attempts_are_refused_with_a_page(visitor: Client) -> None:
     answers = [visitor.post(reset, {"email": "owner@example.com"}) for _ in range(6)]
     assert answers[-1].status_code == 429
     assert "Wait a few minutes" in answers[-1].content.decode()
+
+
+@pytest.mark.django_db
+def test_a_session_that_cannot_be_one_is_none(visitor: Client) -> None:
+    cookie = rf'{settings.SESSION_COOKIE_NAME}="aaaaaaaa\000"'  # as cookies write NUL
+    assert visitor.get(reverse("dashboard"), headers={"Cookie": cookie}).status_code == 302
+
+
+@pytest.mark.django_db
+def test_a_file_is_refused_before_it_is_read(visitor: Client) -> None:
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    file = SimpleUploadedFile("x", b"x" * most)
+    answer = visitor.post(reverse("account_login"), {"file": file})
+    assert answer.status_code == 413
+    assert f"A form may have {most:,} bytes." in answer.content.decode()
+    assert not answer.wsgi_request._read_started
+    form = {"login": "owner@example.com", "password": PASSWORD}
+    assert visitor.post(reverse("account_login"), form).status_code == 200
+
+
+@pytest.mark.django_db
+def test_a_password_is_tried_five_times_whatever_host_was_asked(visitor: Client) -> None:
+    form = {"login": "owner@example.com", "password": "a guess"}
+    for port in range(6):
+        visitor.defaults["REMOTE_ADDR"] = f"10.0.0.{port}"
+        page = visitor.post(
+            reverse("account_login"), form, headers={"Host": f"testserver:{port + 1}"}
+        ).text
+        assert ("Too many failed login attempts" in page) == (port == 5)
 
 
 # Signing up
@@ -330,6 +361,34 @@ def test_an_email_with_a_code_is_short_and_says_from_whom_it_is(newcomer: Client
     assert "mnistapi" in message.subject
     assert len(message.body.splitlines()) < 10
     assert code_of_the_last_email() in message.body
+
+
+@pytest.mark.parametrize(("page", "known"), [("signup", True), ("reset_password", False)])
+def test_an_email_leads_to_the_public_address_whatever_host_was_asked(
+    visitor: Client, owner: Holder, page: str, known: bool
+) -> None:
+    email = "owner@example.com" if known else "nobody@example.com"
+    form = {"email": email, "password1": PASSWORD}
+    visitor.post(reverse(f"account_{page}"), form, headers={"Host": "testserver:1"})
+    (mail_sent,) = mail.outbox
+    addresses = re.findall(r"http\S+", mail_sent.body)
+    assert len(addresses) == 2
+    assert all(address.startswith(settings.PUBLIC_URL) for address in addresses)
+
+
+@pytest.mark.parametrize("page", ["signup", "reset_password"])
+def test_an_address_gets_ten_emails_an_hour_whoever_asks_for_them(
+    owner: Holder, settings: Any, page: str
+) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # Slower than in this test one gets there as well.
+    hurried = {"reset_password": "20/m/ip", "confirm_email": "20/m/key"}
+    settings.ACCOUNT_RATE_LIMITS = settings.ACCOUNT_RATE_LIMITS | hurried
+    form = {"email": "Owner@example.com", "password1": PASSWORD}
+    for number in range(12):
+        somebody = Client(REMOTE_ADDR=f"10.0.0.{number}")
+        assert somebody.post(reverse(f"account_{page}"), form).status_code == 302
+    assert len(mail.outbox) == 10
 
 
 def test_an_operator_who_confirms_his_address_goes_on_to_the_admin(
@@ -431,9 +490,14 @@ def test_there_is_an_end_to_active_keys(
     assert owner.customer.keys.active().count() == MAX_ACTIVE_KEYS
 
 
-def test_a_form_that_was_sent_before_signing_in_leads_to_the_keys(browser: Client) -> None:
-    answer = browser.get(reverse("create-key"))
-    assert (answer.status_code, answer["Location"]) == (302, reverse("keys"))
+@pytest.mark.parametrize(
+    ("target", "page"), [("create-key", "keys"), ("add-card", "billing"), ("portal", "billing")]
+)
+def test_a_form_that_was_sent_before_signing_in_leads_to_its_page(
+    browser: Client, target: str, page: str
+) -> None:
+    answer = browser.get(reverse(target))
+    assert (answer.status_code, answer["Location"]) == (302, reverse(page))
 
 
 def test_a_rotated_key_works_until_the_overlap_is_over(browser: Client, owner: Holder) -> None:
@@ -453,6 +517,22 @@ def test_a_rotated_key_works_until_the_overlap_is_over(browser: Client, owner: H
 def test_a_key_rotated_without_overlap_is_revoked(browser: Client, owner: Holder) -> None:
     browser.post(reverse("rotate-key", args=[owner.row.pk]), {"overlap": "0"})
     assert APIKey.objects.get(pk=owner.row.pk).state == "revoked"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_rotations_at_once_one_makes_a_key(owner: Holder) -> None:
+    def rotate() -> int:
+        browser = Client()
+        browser.force_login(owner.customer.user)
+        form = {"overlap": "0"}
+        return browser.post(reverse("rotate-key", args=[owner.row.pk]), form).status_code
+
+    with transaction.atomic():
+        APIKey.objects.select_for_update().get(pk=owner.row.pk)  # so that neither is through
+        rotations = [in_a_thread(rotate) for _ in range(2)]
+        assert all(still_waits(rotation) for rotation in rotations)
+    assert sorted(rotation.result(timeout=10) for rotation in rotations) == [200, 404]
+    assert owner.customer.keys.active().count() == 1
 
 
 def test_an_overlap_that_is_not_offered_is_refused(browser: Client, owner: Holder) -> None:

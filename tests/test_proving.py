@@ -25,8 +25,7 @@ from tests.payers import (
     Payer,
     Shop,
     close_the_month,
-    log_of_the_month,
-    open_shop,
+    open_watched_shop,
     push_all,
 )
 
@@ -36,8 +35,7 @@ MONTH = f"{PERIOD:%Y-%m}"
 
 @pytest.fixture
 def shop(settings: Any) -> Iterator[Shop]:
-    settings.ADMINS = [("The operator", "operator@example.com")]
-    with log_of_the_month(), open_shop(settings) as shop:
+    with open_watched_shop(settings) as shop:
         yield shop
 
 

@@ -32,6 +32,13 @@ def test_the_production_settings_pass_the_deployment_check() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_what_is_named_by_comma_may_have_blanks() -> None:
+    named = {"ALLOWED_HOSTS": "a.example, b.example", "STRIPE_WEBHOOK_SECRET": "new, old, "}
+    shown = manage("diffsettings", **PRODUCTION | named).stdout
+    assert "ALLOWED_HOSTS = ['a.example', 'b.example']" in shown
+    assert "STRIPE_WEBHOOK_SECRETS = ['new', 'old']" in shown
+
+
 REQUIRED = [
     "SECRET_KEY",
     "API_KEY_PEPPER",

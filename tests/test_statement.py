@@ -89,8 +89,21 @@ def test_a_month_without_calls_is_a_file_of_headings(payer: Payer, client: Clien
     assert downloaded(client, payer, "2026-01") == []
 
 
-@pytest.mark.parametrize("period", ["2026-13", "2026", "nonsense", "0000-01"])
-def test_what_is_no_month_is_not_found(payer: Payer, client: Client, period: str) -> None:
+@pytest.mark.parametrize(
+    "period",
+    [
+        "2026-13",
+        "2026-1",
+        "2026",
+        "nonsense",
+        "0000-01",
+        "0001-01",
+        "1970-01",
+        "9999-12",
+        "２０２６-11",
+    ],
+)
+def test_what_is_no_month_of_ours_is_not_found(payer: Payer, client: Client, period: str) -> None:
     client.force_login(payer.holder.customer.user)
     assert client.get(ADDRESS.format(period)).status_code == 404
 

@@ -64,7 +64,7 @@ def test_from_usage_to_a_paid_invoice(local: LocalStripe, price: gateway.Price) 
     subscription = subscribed(customer, price)
     assert (subscription.period_start, subscription.period_end) == (NOVEMBER, DECEMBER)
     assert subscription.is_live
-    assert gateway.subscriptions_of(customer) == [gateway.retrieve_subscription(subscription.id)]
+    assert gateway.subscriptions_of(customer) == [subscription]
     hour = at("2026-11-16 09:00")
     gateway.send_meter_event(customer, 400, hour)
     gateway.send_meter_event(customer, 3_000, hour + 1)

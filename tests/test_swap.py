@@ -73,9 +73,11 @@ class Callers:
 
     def call(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
-        while not self.over.wait(PACE_SECONDS):
+        due = time.monotonic()
+        while not self.over.wait(due - time.monotonic()):
             sent = time.monotonic()
             self.made.append((sent, self.one(connection)))
+            due += PACE_SECONDS
         connection.close()
 
     def one(self, connection: http.client.HTTPConnection) -> Made:

@@ -16,6 +16,7 @@ from io import StringIO
 from typing import NamedTuple
 
 import pytest
+from django.contrib import admin
 from playwright.sync_api import Browser
 
 from accounts.keys import PREFIX_LENGTH
@@ -250,6 +251,13 @@ def test_no_secret_is_in_anything_that_was_written(month: Month) -> None:
     shown = [f"{key} in {url}" for one in customers for url, key in one.keys.items()]
     pages = [page for customer in customers for page in customer.pages()]
     assert leaks(secrets | codes, pages) == shown
+    operators = dict(installation.operators_pages())
+    assert leaks(secrets | codes, operators.items()) == []
+    models = [model._meta for model in admin.site._registry]
+    lists = {f"/admin/{model.app_label}/{model.model_name}/" for model in models}
+    assert lists <= set(operators)
+    with_rows = {address.rsplit("/", 3)[0] + "/" for address in operators if "/change/" in address}
+    assert lists - with_rows == {"/admin/auth/group/", "/admin/billing/metererror/"}
 
 
 def middle(key: str) -> str:

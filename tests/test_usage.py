@@ -153,7 +153,7 @@ def test_the_page_shows_the_owner_s_numbers_and_nobody_else_s(
     page = client.get("/dashboard/usage/").content.decode()
     assert "3 with live keys" in page
     assert "20 with test keys" in page
-    today = f'<tr><th scope="row">{TODAY}</th><td>3</td><td>23</td><td>1</td></tr>'
+    today = f'<tr><th scope="row"><time>{TODAY}</time></th><td>3</td><td>23</td><td>1</td></tr>'
     assert today in page
     assert "456" not in page
 

@@ -284,20 +284,21 @@ def test_what_was_never_delivered_is_found_by_the_poll(till: Till, owner: Holder
     assert StripeEvent.objects.count() == entered
 
 
-def test_one_event_that_is_refused_does_not_keep_the_others(
-    till: Till, owner: Holder, stranger: Holder, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fault", [stripe_gateway.StripeRefused("No."), ValueError("unforeseen")])
+def test_one_event_that_fails_does_not_keep_the_others(
+    till: Till, owner: Holder, stranger: Holder, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     control(till.local, "POST", "failures", {"kind": "webhooks_lost", "times": 1_000})
     till.checkout(owner.customer)
     till.checkout(stranger.customer)
     subscribe, refused = webhooks.subscribing.subscribe, account_of(owner.customer)
 
-    def refuse(customer: str, *more: Any) -> None:
+    def fail(customer: str, *more: Any) -> None:
         if customer == refused.stripe_customer_id:
-            raise stripe_gateway.StripeRefused("No.")
+            raise fault
         subscribe(customer, *more)
 
-    monkeypatch.setattr(webhooks.subscribing, "subscribe", refuse)
+    monkeypatch.setattr(webhooks.subscribing, "subscribe", fail)
     list(webhooks.receive_undelivered())
     assert account_of(stranger.customer).plan == "payg"
     monkeypatch.undo()

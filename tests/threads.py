@@ -22,3 +22,11 @@ def in_a_thread(work: Callable[[], object]) -> "Future[Any]":
 
     threading.Thread(target=run).start()
     return future
+
+
+def still_waits(future: "Future[Any]") -> bool:
+    try:
+        future.result(timeout=0.5)
+    except TimeoutError:
+        return True
+    return False

@@ -15,7 +15,6 @@ from billing.stripe_gateway.catalogue import (
 )
 from billing.stripe_gateway.checkout import (
     retrieve_checkout_session,
-    retrieve_setup_intent,
     setup_checkout_url,
 )
 from billing.stripe_gateway.client import API_VERSION, v1, v2
@@ -58,7 +57,6 @@ from billing.stripe_gateway.portal import (
 )
 from billing.stripe_gateway.subscriptions import (
     create_subscription,
-    retrieve_subscription,
     subscriptions_of,
 )
 from billing.stripe_gateway.values import (
@@ -69,7 +67,6 @@ from billing.stripe_gateway.values import (
     Line,
     MeterErrors,
     Price,
-    SetupIntent,
     Subscription,
     Summary,
 )

@@ -3,7 +3,7 @@
 from billing.rating import CURRENCY
 from billing.stripe_gateway.client import MARK, asks_stripe, v1
 from billing.stripe_gateway.reading import id_of
-from billing.stripe_gateway.values import CheckoutSession, SetupIntent
+from billing.stripe_gateway.values import CheckoutSession
 
 
 @asks_stripe
@@ -32,12 +32,4 @@ def retrieve_checkout_session(id: str) -> CheckoutSession:
         customer=id_of(session.customer),
         is_complete=session.status == "complete",
         card=id_of(intent.payment_method) if intent else "",
-    )
-
-
-@asks_stripe
-def retrieve_setup_intent(id: str) -> SetupIntent:
-    intent = v1().setup_intents.retrieve(id)
-    return SetupIntent(
-        intent.id, id_of(intent.customer), intent.status, id_of(intent.payment_method)
     )

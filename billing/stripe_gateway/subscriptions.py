@@ -26,11 +26,6 @@ def create_subscription(
 
 
 @asks_stripe
-def retrieve_subscription(id: str) -> Subscription:
-    return subscription_of(v1().subscriptions.retrieve(id))
-
-
-@asks_stripe
 def subscriptions_of(customer: str) -> list[Subscription]:
     """All that the customer ever had, the newest first."""
     wanted = {"customer": customer, "status": "all", "limit": PAGE}

@@ -37,14 +37,6 @@ class CheckoutSession:
 
 
 @dataclass(frozen=True)
-class SetupIntent:
-    id: str
-    customer: str
-    status: str
-    card: str
-
-
-@dataclass(frozen=True)
 class Subscription:
     """`checkout` is the session that it was made for; `ends_at` when it will end or has ended."""
 

@@ -32,9 +32,6 @@ class Agenda:
         heapq.heappush(self.heap, work)
         self.woken()
 
-    def next_due(self) -> int | None:
-        return self.heap[0].due if self.heap else None
-
     def take(self, until: int) -> Json | None:
         """The next work that is due by then, which is struck off."""
         if not self.heap or self.heap[0].due > until:

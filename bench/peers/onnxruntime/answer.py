@@ -1,8 +1,9 @@
 """The network of a release in ONNX Runtime: `python answer.py WEIGHTS` answers as bench.model asks.
 
-WEIGHTS is an .npz with kernel_0, bias_0 ... of the convolutions, in TensorFlow's order (height,
-width, in, out), and W and b of the last layer. Each line of standard input is "IMAGES CALLS"; the
-answer is the seconds that so many calls with so many images took, and the first probabilities.
+WEIGHTS is an .npz with 0_kernel_0, 0_bias_0 ... of the convolutions of the first member, in
+TensorFlow's order (height, width, in, out), and 0_W and 0_b of its last layer; 1_... of the second,
+and so on. Each line of standard input is "IMAGES CALLS"; the answer is the seconds that so many
+calls with so many images took, and the first probabilities.
 """
 
 import json
@@ -14,54 +15,76 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-POOLED = (1, 3)  # convolutions with a pooling behind them
+MEMBERS = 3
+CONVOLUTIONS = 4  # of a member
+POOLED = (0, 2)  # convolutions with a pooling behind them
 
 
-def graph_of(weights: np.lib.npyio.NpzFile) -> onnx.ModelProto:
-    nodes, constants, x = [], [], "images"
+class Graph:
+    """What is computed, node after node, from "images" [n, 28, 28, 1]."""
 
-    def constant(name: str, value: np.ndarray) -> str:
-        constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, value: np.ndarray) -> str:
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def node(kind: str, *inputs: str, **attributes: object) -> str:
-        name = f"{kind}_{len(nodes)}"
-        nodes.append(helper.make_node(kind, inputs, [name], **attributes))
+    def node(self, kind: str, *inputs: str, **attributes: object) -> str:
+        name = f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
 
-    x = node("Transpose", x, perm=[0, 3, 1, 2])  # channels first
-    for layer in range(5):
-        kernel = weights[f"kernel_{layer}"].transpose(3, 2, 0, 1)
-        bias = constant(f"bias_{layer}", weights[f"bias_{layer}"])
-        x = node("Relu", node("Conv", x, constant(f"kernel_{layer}", kernel), bias))
-        if layer in POOLED:
-            x = node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
-    x = node("Flatten", node("Transpose", x, perm=[0, 2, 3, 1]))  # as TensorFlow flattens
-    x = node("Gemm", x, constant("W", weights["W"]), constant("b", weights["b"]))
-    nodes.append(helper.make_node("Softmax", [x], ["probabilities"], axis=1))
-    graph = helper.make_graph(
-        nodes,
-        "digits",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 28, 28, 1])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 11])],
-        constants,
+    def model(self, probabilities: str) -> onnx.ModelProto:
+        images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 28, 28, 1])
+        answer = helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, ["n", 10])
+        graph = helper.make_graph(self.nodes, "digits", [images], [answer], self.constants)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def model_of(weights: np.lib.npyio.NpzFile) -> onnx.ModelProto:
+    graph = Graph()
+    images = graph.node("Transpose", "images", perm=[0, 3, 1, 2])  # channels first
+    members = [logits(graph, images, weights, member) for member in range(MEMBERS)]
+    digits, none = (
+        graph.node("Slice", graph.node("Mean", *members), *part) for part in parts(graph)
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    is_a_digit = graph.node("Sigmoid", graph.node("Neg", none))
+    return graph.model(graph.node("Mul", graph.node("Softmax", digits, axis=1), is_a_digit))
+
+
+def parts(graph: Graph) -> list[list[str]]:
+    """Start, stop and axis of the ten digits, and of what is none."""
+    bounds = ((0, 10, 1), (10, 11, 1))
+    return [[graph.constant(np.array([bound])) for bound in part] for part in bounds]
+
+
+def logits(graph: Graph, x: str, weights: np.lib.npyio.NpzFile, member: int) -> str:
+    for layer in range(CONVOLUTIONS):
+        kernel = graph.constant(weights[f"{member}_kernel_{layer}"].transpose(3, 2, 0, 1))
+        bias = graph.constant(weights[f"{member}_bias_{layer}"])
+        x = graph.node("Relu", graph.node("Conv", x, kernel, bias))
+        if layer in POOLED:
+            x = graph.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+    x = graph.node("Flatten", graph.node("Transpose", x, perm=[0, 2, 3, 1]))  # as TensorFlow does
+    return graph.node("Gemm", x, *(graph.constant(weights[f"{member}_{name}"]) for name in "Wb"))
 
 
 def main() -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    content = graph_of(np.load(sys.argv[1])).SerializeToString()
+    content = model_of(np.load(sys.argv[1])).SerializeToString()
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     for line in sys.stdin:
         count, calls = map(int, line.split())
         images = np.random.default_rng(1).random([count, 28, 28, 1], np.float32)
         begin = time.perf_counter()
         for _ in range(calls):
-            (probabilities,) = session.run(["probabilities"], {"images": images})
+            (probabilities,) = session.run(None, {"images": images})
         seconds = time.perf_counter() - begin
-        print(json.dumps([seconds, probabilities[0, :10].tolist()]), flush=True)
+        print(json.dumps([seconds, probabilities[0].tolist()]), flush=True)
 
 
 if __name__ == "__main__":

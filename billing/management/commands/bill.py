@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import Error, close_old_connections
+from django.db import Error, InterfaceError, OperationalError, close_old_connections
 from django.db.models.functions import Now
 
 from billing import closing, invoices, meter, meter_errors, nightly, notices, webhooks
@@ -15,6 +15,8 @@ from billing.stripe_gateway import StripeFault
 
 PAUSE_SECONDS = 5
 STRIPE_SECONDS = 60  # between two looks at what Stripe has to do with
+
+Part = Callable[[threading.Event], None]
 
 log = structlog.get_logger()
 
@@ -52,11 +54,17 @@ class Billing:
         if stopped.is_set() or time.monotonic() < self.next_at:
             return
         self.next_at = time.monotonic() + STRIPE_SECONDS
-        if Account.objects.exclude(stripe_customer_id="").exists():
-            for part in (self.pushing.run, receive_events, meter_errors.poll, closing.close_drafts):
-                attempted(part, stopped)
-        attempted(nightly.go_on, stopped)
+        errors = [attempted(part, stopped) for part in self.parts()]
+        for error in filter(None, errors):
+            raise error
         WorkerPass.note(ended_at=Now())
+
+    def parts(self) -> list[Part]:
+        """Stripe is asked nothing before the first customer is known there."""
+        if not Account.objects.exclude(stripe_customer_id="").exists():
+            return [nightly.go_on]
+        at_stripe = [self.pushing.run, receive_events, meter_errors.poll, closing.close_drafts]
+        return [*at_stripe, nightly.go_on]
 
 
 def receive_events(stopped: threading.Event) -> None:
@@ -66,16 +74,22 @@ def receive_events(stopped: threading.Event) -> None:
             return
 
 
-def attempted(part: Callable[[threading.Event], None], stopped: threading.Event) -> None:
-    """One that Stripe fails is tried again in the next pass."""
+def attempted(part: Part, stopped: threading.Event) -> Exception | None:
+    """One that Stripe fails is tried again in the next pass; gives what nobody expected of it."""
     try:
         part(stopped)
     except StripeFault as error:
         log.error("stripe_failed", part=part.__name__, error=str(error))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        log.exception("part_failed", part=part.__name__)
+        return error
+    return None
 
 
 def run_until(stopped: threading.Event) -> None:
-    """Pass after pass; one for which the database is away is tried again, as the next."""
+    """Pass after pass, whatever becomes of one: when the database is away it waits for it."""
     billing = Billing()
     while not stopped.is_set():
         close_old_connections()
@@ -84,6 +98,8 @@ def run_until(stopped: threading.Event) -> None:
             billing.run(stopped)
         except Error as error:
             log.error("pass_failed", error=str(error).partition("\n")[0])
+        except Exception:
+            log.exception("pass_failed")
         stopped.wait(PAUSE_SECONDS)
 
 

@@ -1,0 +1,16 @@
+"""A page on which a digit is drawn and sent, as any program would send it."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from model.labels import FIELD, LABELS
+from predictions.catalogue import names
+
+
+@require_safe
+def playground(request: HttpRequest) -> HttpResponse:
+    """The key is asked for in the browser and sent nowhere but to the API: we could not fill it in,
+    as it is kept nowhere."""
+    context = {"releases": names(), "field": FIELD, "labels": LABELS}
+    return render(request, "playground.html", context)
