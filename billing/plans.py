@@ -31,7 +31,7 @@ class Rate:
         return timedelta(seconds=1) / self.per_second
 
 
-@dataclass(frozen=True, eq=False)  # one is told from another by being it, which is quick
+@dataclass(frozen=True, eq=False)  # there is one of each, and calls ask for its hash
 class Plan:
     name: str
     title: str
