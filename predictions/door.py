@@ -8,7 +8,7 @@ on to Django.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -35,7 +35,8 @@ Pairs = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 UNAUTHORIZED = 401
-# The images of a larger body, and pictures, are decoded and predicted where they hold up no others.
+# A larger body, and pictures, are decoded and predicted where they hold up no others: larger bodies
+# each other alone, and so the pictures of small ones.
 LARGE = 64 * 2**10
 # So many of them are held in memory; the next is not read before one of these is decoded.
 LARGE_HELD = 16
@@ -52,6 +53,7 @@ class Door:
         self.others = others
         self.keys = KnownKeys()
         self.large = ThreadPoolExecutor(1, "large")
+        self.pictures = ThreadPoolExecutor(1, "pictures")
         self.room_for_large = asyncio.Semaphore(LARGE_HELD)
         self.fixed = raw(api_headers.of_every_answer().items())
         self.is_https_only = settings.SECURE_SSL_REDIRECT
@@ -129,7 +131,7 @@ class Door:
                 return
             body = await body_of(receive)
             if endpoint.has_pictures(head, body):
-                await self.fill_aside(call, endpoint, head, body)
+                await fill_aside(self.pictures, call, endpoint, head, body)
             else:
                 endpoint.fill(call, head, body)
         except Problem as problem:
@@ -140,17 +142,20 @@ class Door:
     ) -> None:
         async with self.room_for_large:
             body = await large_body_of(receive, self.room_for_large.locked)
-            await self.fill_aside(call, endpoint, head, body)
-
-    async def fill_aside(self, call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.large, fill_and_predict, call, endpoint, head, body)
+            await fill_aside(self.large, call, endpoint, head, body)
 
     async def send(self, send: Send, status: int, head: Pairs, headers: Any, body: bytes) -> None:
         length = (b"content-length", str(len(body)).encode())
         pairs = [*head, length, *raw(headers.items()), *self.fixed]
         await send({"type": "http.response.start", "status": status, "headers": pairs})
         await send({"type": "http.response.body", "body": body})
+
+
+async def fill_aside(
+    thread: Executor, call: OpenCall, endpoint: Endpoint, head: Head, body: bytes
+) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(thread, fill_and_predict, call, endpoint, head, body)
 
 
 def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:

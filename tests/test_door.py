@@ -17,9 +17,11 @@ import numpy as np
 import orjson
 import psycopg2
 import pytest
+from PIL import Image
 
 from mnistapi.protocol import MAX_HEAD
 from tests.conftest import DIGIT
+from tests.pictures import MULTIPART, THREE, form, jpeg, png
 from tests.serving import (
     DOORS,
     Answer,
@@ -324,6 +326,23 @@ def test_large_bodies_beside_small_ones_are_all_answered_rightly(door: Server) -
         assert list(smalls) == [[3] * 10] * 8
         assert list(larges) == [{3}] * 4
     assert statuses(door, key) == [200] * 84
+
+
+def test_a_picture_does_not_wait_for_a_large_body_of_pictures(
+    own_server: Callable[..., Server],
+) -> None:
+    server = own_server("asgi")
+    key = new_key(server)
+    page = np.asarray(Image.fromarray(THREE).resize((400, 400)))
+    send = partial(server.post, "/v1/predictions", key=key)
+    with ThreadPoolExecutor(1) as client:
+        large = client.submit(send, form([jpeg(page)] * 100), **{"Content-Type": MULTIPART})
+        beside = 0
+        while not large.done():
+            assert send(png(THREE), **{"Content-Type": "image/png"}).status == 200
+            beside += not large.done()
+    assert large.result().status == 200, large.result().text
+    assert beside >= 3  # the first may come before it, and the last behind it
 
 
 # Heads and addresses
