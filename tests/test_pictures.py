@@ -356,7 +356,7 @@ def test_pictures_are_read_where_they_hold_up_nobody(
     head = Head(content_type, str(len(body)), "", None)
     asyncio.run(Door(nobody).fill(call, PREDICTIONS, head, receive))
     assert call.refusal is None
-    assert read_by[0].startswith("large") == is_aside
+    assert read_by[0].startswith("pictures") == is_aside
 
 
 @given(
