@@ -48,6 +48,9 @@ def stripe_webhook(request: Request) -> HttpResponse:
         webhooks_total.labels("postponed").inc()
         log.error("webhook_postponed", event_id=event.id, error=str(fault))
         return Problem(UNAVAILABLE, "Stripe cannot be asked now.").response(request.id)
+    except Exception:
+        webhooks_total.labels("failed").inc()
+        raise
     webhooks_total.labels("accepted").inc()
     return HttpResponse(status=204)
 

@@ -17,7 +17,7 @@ from mnistapi.problems import (
 )
 from mnistapi.request_ids import IdentifiedRequest as Request
 
-API = re.compile(r"/+v1(/|$)")
+PROGRAMS = re.compile(r"/+(v1|webhooks)(/|$)")
 
 
 def bad_request(request: Request, exception: Exception) -> HttpResponse:
@@ -56,4 +56,4 @@ def answer(request: Request, problem: Problem) -> HttpResponse:
 def is_for_a_program(request: Request) -> bool:
     if request.path == "/":
         return request.method not in ("GET", "HEAD")
-    return API.match(request.path) is not None
+    return PROGRAMS.match(request.path) is not None

@@ -10,7 +10,8 @@ from predictions.catalogue import names
 
 @require_safe
 def playground(request: HttpRequest) -> HttpResponse:
-    """The key is asked for in the browser and sent nowhere but to the API: we could not fill it in,
-    as it is kept nowhere."""
+    """The key is asked for in the browser, which sends it to the API alone: it could not be filled
+    in, as nobody keeps it.
+    """
     context = {"releases": names(), "field": FIELD, "labels": LABELS}
     return render(request, "playground.html", context)

@@ -146,6 +146,26 @@ def test_webhooks_are_counted_by_what_came_of_them(
     assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 2, 3]
 
 
+def test_one_that_fails_as_nobody_expected_is_counted_and_answered_by_a_problem(
+    secrets: None, client: Client, monkeypatch: pytest.MonkeyPatch, db: None
+) -> None:
+    def fail(event: stripe_gateway.Event) -> Any:
+        raise stripe_gateway.StripeRefused("No.")
+
+    def failed() -> float:
+        samples = samples_of(client.get("/metrics").content.decode())
+        return value(samples, "webhooks_total", outcome="failed")
+
+    before = failed()
+    for type in stripe_gateway.METER_ERRORS:
+        monkeypatch.setitem(webhooks.HANDLERS, type, fail)
+    body = json.dumps(THIN).encode()
+    answer = post(body, signed(body))
+    assert answer.status_code == 500
+    assert answer["Content-Type"] == "application/problem+json"
+    assert failed() == before + 1
+
+
 def test_thin_events_come_to_the_same_address(
     secrets: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

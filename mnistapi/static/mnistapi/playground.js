@@ -12,6 +12,7 @@ const labels = JSON.parse(document.querySelector("#labels").textContent);
 function clearPaper() {
   pen.fillStyle = "white";
   pen.fillRect(0, 0, paper.width, paper.height);
+  file.value = "";
   outcome.replaceChildren();
 }
 
