@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-ROTATION = 0.26  # radians, the bound either way
-SLANT = 0.3
-SCALE = 0.2
+ROTATION = 0.2  # radians, the bound either way
+SLANT = 0.2
+SCALE = 0.15
 SHIFT = 2.0  # pixels
-BEND = 1.1  # pixels, the standard deviation at each knot
+BEND = 0.9  # pixels, the standard deviation at each knot
 KNOTS = 5  # of the elastic bending, in each direction
 
 CENTRE = 13.5  # of 28 pixels

@@ -35,9 +35,8 @@ class TrainableNetwork(tf.Module):  # type: ignore[misc]  # TensorFlow has no ty
         self.members = [TrainableMember(random) for _ in range(MEMBERS)]
 
     def training_logits(self, images: Any) -> Any:
-        """Of a batch for each member [members, n, 28, 28, 1]: [members, n, 11]."""
-        each = zip(self.members, tf.unstack(images), strict=True)
-        return tf.stack([member.training_logits(some) for member, some in each])
+        """Of a batch [n, 28, 28, 1], by each member: [members, n, 11]."""
+        return tf.stack([member.training_logits(images) for member in self.members])
 
 
 class TrainableMember(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
