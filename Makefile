@@ -38,6 +38,8 @@ bench: install test-tools bench-tools  ## Measure what the README quotes; takes 
 	$(BIN)/python -m bench.metering
 	$(BIN)/python -m bench.closing --customers 200
 	$(BIN)/python -m bench.model
+	$(BIN)/python -m bench.forms
+	$(BIN)/python -m bench.photographs
 
 requirements: install  ## Pin the newest versions that requirements*.in allow, with their hashes
 	$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes \
