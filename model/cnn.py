@@ -1,11 +1,10 @@
 """The convolutional network: three small ones whose answers are averaged.
 
 Each has four convolutions without padding, two poolings and one matrix, and is trained as if it
-were alone; what one of them gets wrong the others mostly get right. They have eleven outputs: a
-softmax of the ten digits, and by itself the logit of "not a digit", so that to know what is none
-takes nothing from telling the digits apart. The network has two faces: the one that is trained,
-with batch normalisation, and the one that serves, in which that is folded into kernels and biases.
-n is the number of images.
+were alone. They have eleven outputs: a softmax of the ten digits, and by itself the logit of "not a
+digit", so that no digit has to outdo that. The network has two faces: the one that is trained, with
+batch normalisation, and the one that serves, in which that is folded into kernels and biases. n is
+the number of images.
 """
 
 from collections.abc import Sequence

@@ -35,8 +35,8 @@ Pairs = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 UNAUTHORIZED = 401
-# A larger body, and pictures, are decoded and predicted where they hold up no others: larger bodies
-# each other alone, and so the pictures of small ones.
+# A larger body is decoded and predicted where it holds up other larger ones only; the pictures of a
+# smaller body, where they hold up other such pictures only.
 LARGE = 64 * 2**10
 # So many of them are held in memory; the next is not read before one of these is decoded.
 LARGE_HELD = 16
