@@ -54,9 +54,9 @@ class Billing:
         if stopped.is_set() or time.monotonic() < self.next_at:
             return
         self.next_at = time.monotonic() + STRIPE_SECONDS
-        errors = [attempted(part, stopped) for part in self.parts()]
-        for error in filter(None, errors):
-            raise error
+        errors = [error for part in self.parts() if (error := attempted(part, stopped))]
+        if errors:
+            raise errors[0]
         WorkerPass.note(ended_at=Now())
 
     def parts(self) -> list[Part]:
