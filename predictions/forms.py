@@ -1,6 +1,6 @@
 """The forms in which images are sent, and how each is read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ import orjson
 from mnistapi.problems import MALFORMED_JSON, UNKNOWN_FIELD, Problem
 from predictions import multipart, pictures
 from predictions.images import (
+    IMAGE_FIELDS,
     PIXELS,
     SIDE,
     Options,
@@ -19,9 +20,9 @@ from predictions.images import (
     wrong_shape,
 )
 from predictions.npy import finite_in_range, saved_array
+from predictions.number_arrays import numbers_in
 from predictions.pixels import WHITE, as_images, is_row, pixels_of
 
-IMAGE_FIELDS = {"image", "images"}
 # A picture in JSON whose base64 is no longer has few pixels.
 SHORT_TEXT = 100
 
@@ -65,14 +66,18 @@ def decode_json(body: bytes, content_type: str = "") -> Sent:
     The body is 784 numbers, 28 x 28 of them, or a list of either; or an object that has such a
     thing, or a text or a list of texts, as `image` or `images`, and maybe `ink` and `release`.
     """
+    if numbers := numbers_in(body):
+        ink, release = options_of(numbers.said)
+        return Sent(as_images(numbers.pixels, ink), release)
     value = parse(body)
     if not isinstance(value, dict):
-        return Sent(as_images(pixels_of(images_of(value), may_hold_booleans(body)), None))
-    given, (ink, release) = images_and_options(value)
+        return Sent(as_images(pixels_of(images_of(value)), None))
+    ink, release = options_of(value)
+    given = given_images(value)
     if isinstance(given[0], str):
         files = [pictures.from_base64(text, index) for index, text in enumerate(given)]
         return Sent(pictures.images_of(files, ink), release)
-    return Sent(as_images(pixels_of(given, may_hold_booleans(body)), ink), release)
+    return Sent(as_images(pixels_of(given), ink), release)
 
 
 def decode_npy(body: bytes, content_type: str = "") -> Sent:
@@ -96,7 +101,7 @@ def decode_blog(body: bytes, content_type: str = "") -> Sent:
     value = parse(body)
     if not isinstance(value, list) or len(value) != PIXELS:
         wrong_shape("The body must be an array of 784 numbers.")
-    pixels = pixels_of([value], may_hold_booleans(body))
+    pixels = pixels_of([value])
     return Sent(shaped((WHITE - pixels.astype(np.float32)) / np.float32(WHITE)))
 
 
@@ -107,22 +112,21 @@ def parse(body: bytes) -> Any:
         raise Problem(MALFORMED_JSON, f"The body is not JSON: {error}.") from error
 
 
-def may_hold_booleans(body: bytes) -> bool:
-    return b"e" in body and (b"true" in body or b"false" in body)  # a letter is found quickly
-
-
-def images_and_options(value: dict[str, Any]) -> tuple[list[Any], Options]:
-    if unknown := value.keys() - IMAGE_FIELDS - set(Options._fields):
+def options_of(fields: Mapping[str, Any]) -> Options:
+    if unknown := fields.keys() - IMAGE_FIELDS - set(Options._fields):
         raise Problem(UNKNOWN_FIELD, f"There is no field {min(unknown)[:40]!r}.")
-    said = options(value.get("ink"), value.get("release"))
-    given = value.keys() & IMAGE_FIELDS
+    return options(fields.get("ink"), fields.get("release"))
+
+
+def given_images(fields: Mapping[str, Any]) -> list[Any]:
+    given = fields.keys() & IMAGE_FIELDS
     if len(given) != 1:
         wrong_shape('Give either "image" or "images".')
     field = given.pop()
-    images = texts_of(value[field]) or images_of(value[field])
+    images = texts_of(fields[field]) or images_of(fields[field])
     if field == "image" and len(images) != 1:
         wrong_shape('"image" is one image; several are "images".')
-    return images, said
+    return images
 
 
 def texts_of(value: Any) -> list[str]:

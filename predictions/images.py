@@ -21,6 +21,7 @@ PIXELS = SIDE * SIDE
 # The most that any plan allows; a plan's own limit is for the ledger to hold.
 MAX_IMAGES = max(plan.max_images for plan in PLANS.values())
 
+IMAGE_FIELDS = {"image", "images"}
 INKS = {"dark", "light"}
 MAX_RELEASE_LENGTH = 100  # of a name, as the log keeps it
 

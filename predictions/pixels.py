@@ -23,17 +23,14 @@ ROUNDING = 1e-3
 FRAME = np.flatnonzero(np.pad(np.zeros((SIDE - 2, SIDE - 2)), 1, constant_values=1))
 
 
-def pixels_of(images: list[Any], may_hold_booleans: bool) -> Pixels:
+def pixels_of(images: list[Any]) -> Pixels:
     """The numbers of JSON images, each in 0..255: uint8 [n, 784] if all are whole, else float64."""
     rows = [flat(image, index) for index, image in enumerate(images)]
-    if not may_hold_booleans:
-        try:  # the usual case, at a quarter of the cost: each row is a list of bytes
-            return np.frombuffer(b"".join(map(bytes, rows)), np.uint8).reshape(-1, PIXELS)
-        except (TypeError, ValueError):
-            pass
     for index, row in enumerate(rows):
         refuse_other_types(row, index)
-    return in_range(np.array(rows, np.float64), rows)
+    pixels = in_range(np.array(rows, np.float64), rows)
+    are_whole = all(type(number) is int for number in chain.from_iterable(rows))
+    return pixels.astype(np.uint8) if are_whole else pixels
 
 
 def is_row(value: Any) -> bool:

@@ -1,0 +1,83 @@
+"""Images that are JSON arrays of numbers, read without an object of Python for each number.
+
+Most bodies are nothing else. Any other is left to `forms`, which reads whatever may be sent and
+says what is wrong with the rest; what is read here is read to the same there, more slowly.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import simdjson
+from simdjson import Array, Object
+
+from predictions.images import IMAGE_FIELDS, MAX_IMAGES, PIXELS, SIDE
+from predictions.pixels import WHITE, Pixels
+
+BRACKETS = {PIXELS: 1, SIDE: 1 + SIDE}  # opened by an image that is flat, and by one of rows
+NUMBERS: dict[Literal["u", "d"], type[np.generic]] = {"u": np.uint64, "d": np.float64}
+
+
+class Numbers(NamedTuple):
+    pixels: Pixels  # [n, 784] in 0..255: uint8 if all are whole, else float64
+    said: Mapping[str, Any]  # the fields beside the images, not looked at
+
+
+def numbers_in(body: bytes) -> Numbers | None:
+    """The images of a body; None if it is none, or holds anything but images of numbers."""
+    try:
+        fields = fields_of(simdjson.Parser().parse(body))
+    except (ValueError, RuntimeError):  # no JSON; a number too large, arrays too deep
+        return None
+    given = fields.keys() & IMAGE_FIELDS
+    if len(given) != 1:
+        return None
+    field = given.pop()
+    pixels = pixels_of(fields.pop(field), body.count(b"["))
+    if pixels is None or (field == "image" and len(pixels) != 1):
+        return None
+    return Numbers(pixels, fields)
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Those of a body that is an object, unless it names one twice; else all of it is images."""
+    if not isinstance(value, Object):
+        return {"images": value}
+    fields = {name: value[name] for name in value}  # items() would make lists of arrays
+    return fields if len(fields) == len(value) else {}
+
+
+def pixels_of(value: Any, brackets: int) -> Pixels | None:
+    """So many brackets are opened in all of the body, so that an image cannot hide another."""
+    images = number_of_images(value, brackets) if isinstance(value, Array) else 0
+    numbers = numbers_of(value) if 0 < images <= MAX_IMAGES else None
+    if numbers is None or numbers.max() > WHITE:
+        return None
+    if numbers.dtype == np.uint64:
+        return numbers.astype(np.uint8).reshape(images, PIXELS)
+    return numbers.reshape(images, PIXELS) if numbers.min() >= 0 else None
+
+
+def numbers_of(value: Array) -> Pixels | None:
+    """All in it, in their order: uint64 if they are whole, else float64; None if some are none."""
+    for kind, type in NUMBERS.items():
+        with suppress(TypeError, ValueError):
+            return np.frombuffer(value.as_buffer(of_type=kind), type)
+    return None
+
+
+def number_of_images(value: Array, brackets: int) -> int:
+    """Of a value that is one, or an array of some; 0 if it is neither."""
+    if is_image(value) and brackets == BRACKETS[len(value)]:
+        return 1
+    images = [image for image in value if isinstance(image, Array) and is_image(image)]
+    opened = 1 + sum(BRACKETS[len(image)] for image in images)
+    return len(images) if len(images) == len(value) and brackets == opened else 0
+
+
+def is_image(value: Array) -> bool:
+    """As far as can be seen without a look at its numbers."""
+    if len(value) == SIDE:
+        return all(isinstance(row, Array) and len(row) == SIDE for row in value)
+    return len(value) == PIXELS
