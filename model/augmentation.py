@@ -1,4 +1,5 @@
-"""Digits as other hands would have written them: turned, slanted, scaled, moved, bent a little."""
+"""Digits as other hands would have written them, turned, slanted, scaled, moved, bent a little; and
+other pens, in strokes of another width."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,10 @@ SCALE = 0.15
 SHIFT = 2.0  # pixels
 BEND = 0.9  # pixels, the standard deviation at each knot
 KNOTS = 5  # of the elastic bending, in each direction
+
+STROKE = 0.5  # of a pixel to each side, the standard deviation of what a stroke gains or loses
+THINNEST = -0.6
+THICKEST = 1.0
 
 CENTRE = 13.5  # of 28 pixels
 
@@ -63,3 +68,24 @@ def sampled(images: NDArray[np.uint8], places: Floats) -> Floats:
     upper = flat[first] * (1 - right) + flat[first + 1] * right
     lower = flat[first + 31] * (1 - right) + flat[first + 32] * right
     return np.asarray(upper * (1 - down) + lower * down, np.float32)
+
+
+def restroked(images: Floats, random: np.random.Generator) -> Floats:
+    """Each image of [n, 28, 28, 1] in strokes that are thicker or thinner by a part of a pixel: so
+    far on the way to the greatest, or the least, of each pixel and its four neighbours."""
+    width = random.normal(0, STROKE, [len(images), 1, 1, 1]).clip(THINNEST, THICKEST)
+    width = width.astype(np.float32)
+    five = np.stack([images, *neighbours(images)])
+    thicker, thinner = five.max(axis=0) - images, images - five.min(axis=0)
+    return images + np.maximum(width, 0) * thicker + np.minimum(width, 0) * thinner
+
+
+def neighbours(images: Floats) -> list[Floats]:
+    """What is left, right, above and below of each pixel; paper outside."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return [
+        padded[:, 1:-1, :-2],
+        padded[:, 1:-1, 2:],
+        padded[:, :-2, 1:-1],
+        padded[:, 2:, 1:-1],
+    ]

@@ -1,4 +1,4 @@
-"""The convolutional network: three small ones whose answers are averaged.
+"""The convolutional network: two small ones whose answers are averaged.
 
 Each has four convolutions without padding, two poolings and one matrix, and is trained as if it
 were alone. They have eleven outputs: a softmax of the ten digits, and by itself the logit of "not a
@@ -17,9 +17,9 @@ from model.tf import tf
 
 Floats = NDArray[np.float32]
 
-MEMBERS = 3  # of a network that is trained
+MEMBERS = 2  # of a network that is trained
 SIDES = (5, 3, 3, 3)  # of the kernels of a member, each convolution's
-CHANNELS = (16, 48, 48, 128)  # out of each convolution
+CHANNELS = (32, 64, 64, 128)  # out of each convolution
 POOLED = (0, 2)  # behind these convolutions
 FEATURES = 2 * 2 * CHANNELS[-1]
 OUTPUTS = 11

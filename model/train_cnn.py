@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from model import checkpoints, confidence, data
-from model.augmentation import augment
+from model.augmentation import augment, restroked
 from model.cnn import NOT_A_DIGIT, ConvolutionalNetwork, TrainableNetwork, folded
 from model.data import Digits
 from model.outliers import outliers
@@ -30,7 +30,7 @@ Batch = tuple[NDArray[np.float32], NDArray[np.int32]]  # images [n, 28, 28, 1] a
 
 
 class Recipe(NamedTuple):
-    epochs: int = 45
+    epochs: int = 50
     digits: int = 120  # of a batch
     outliers: int = 24
     sharp: float = 0.25  # share of the images that are not warped
@@ -167,7 +167,8 @@ def batches(digits: Digits, recipe: Recipe, seed: int, epoch: int) -> Iterator[B
         others = outliers(recipe.outliers, digits, random)
         images = np.concatenate([digits.images[chosen], others])
         labels = np.pad(digits.labels[chosen], (0, len(others)), constant_values=NOT_A_DIGIT)
-        yield warped(images, recipe.sharp, random), labels.astype(np.int32)
+        seen = restroked(warped(images, recipe.sharp, random), random)
+        yield seen, labels.astype(np.int32)
 
 
 def warped(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -255,8 +256,9 @@ def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
 
 
 def test_an_epoch_takes_each_digit_at_most_once_and_ends_each_batch_with_outliers(
-    few: data.Digits,
+    few: data.Digits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(augmentation, "STROKE", 0)
     batches = list(train_cnn.batches(few, TINY._replace(sharp=1.0), 1, 0))
     assert [labels[20:].tolist() for _, labels in batches] == [[10] * 4] * 3
     digits = np.concatenate([images[:20] for images, _ in batches])
@@ -313,6 +315,37 @@ def test_each_image_is_warped_by_itself_and_stays_in_its_range(few: data.Digits)
     assert 0 <= warped.min() <= warped.max() <= 1
     assert len({image.tobytes() for image in warped}) == 20
     assert (warped.sum(axis=(1, 2, 3)) > 0.5 * same_image[0].sum() / 255).all()  # still a digit
+
+
+def test_a_stroke_of_another_width_reaches_for_its_neighbours() -> None:
+    dot = np.zeros([1, 28, 28, 1], np.float32)
+    dot[0, 10, 10] = 1
+    cross = [(9, 10), (10, 9), (10, 10), (10, 11), (11, 10)]
+
+    def widened(images: Floats, pixels: float) -> Floats:
+        random = SimpleNamespace(normal=lambda *_: np.full([1, 1, 1, 1], pixels))
+        return augmentation.restroked(images, random)[0, ..., 0]  # type: ignore[arg-type]
+
+    thick, whole = widened(dot, 0.25), widened(dot, 5)  # no more than THICKEST, 1
+    assert {(y, x): thick[y, x] for y, x in np.argwhere(thick)} == {
+        place: 1 if place == (10, 10) else 0.25 for place in cross
+    }
+    assert [tuple(place) for place in np.argwhere(whole)] == cross
+    assert widened(dot, -0.25).sum() == 0.75
+    assert widened(dot, -5).sum() == pytest.approx(1 + augmentation.THINNEST)
+    corner = np.zeros([1, 28, 28, 1], np.float32)
+    corner[0, 0, 0] = 1
+    assert widened(corner, 1).sum() == 3  # what stands at an edge has no neighbours beyond
+
+
+def test_each_image_has_strokes_of_its_own_and_stays_in_its_range(few: data.Digits) -> None:
+    images = data.scaled(few.images)
+    other = augmentation.restroked(images, np.random.default_rng(1))
+    assert other.dtype == np.float32
+    assert 0 <= other.min() <= other.max() <= 1
+    gained = (other - images).sum(axis=(1, 2, 3))
+    assert (gained > 0).any()
+    assert (gained < 0).any()
 
 
 @pytest.mark.parametrize("source", outliers.SOURCES, ids=lambda source: source.__name__)

@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-MEMBERS = 3
+MEMBERS = 2
 CONVOLUTIONS = 4  # of a member
 POOLED = (0, 2)  # convolutions with a pooling behind them
 
