@@ -12,10 +12,12 @@ import numpy as np
 import simdjson
 from simdjson import Array, Object
 
-from predictions.images import IMAGE_FIELDS, MAX_IMAGES, PIXELS, SIDE
+from predictions.images import IMAGE_FIELDS, MAX_IMAGES, PIXELS, SIDE, Options
 from predictions.pixels import WHITE, Pixels
 
 BRACKETS = {PIXELS: 1, SIDE: 1 + SIDE}  # opened by an image that is flat, and by one of rows
+# In an object of more there are others, and to find each of very many takes too long.
+MOST_FIELDS = 1 + len(Options._fields)
 NUMBERS: dict[Literal["u", "d"], type[np.generic]] = {"u": np.uint64, "d": np.float64}
 
 
@@ -41,9 +43,11 @@ def numbers_in(body: bytes) -> Numbers | None:
 
 
 def fields_of(value: Any) -> dict[str, Any]:
-    """Those of a body that is an object, unless it names one twice; else all of it is images."""
+    """Of an object its fields, if they are few and each comes once; anything else is images."""
     if not isinstance(value, Object):
         return {"images": value}
+    if len(value) > MOST_FIELDS:
+        return {}
     fields = {name: value[name] for name in value}  # items() would make lists of arrays
     return fields if len(fields) == len(value) else {}
 

@@ -80,6 +80,11 @@ def test_so_are_fields_that_come_twice() -> None:
     assert numbers_in(f'{{"image": {image}, "ink": "dark", "ink": "light"}}'.encode()) is None
 
 
+def test_so_is_an_object_of_very_many_fields_before_it_takes_its_time() -> None:
+    many = {str(number): number for number in range(100_000)}
+    assert numbers_in(json.dumps({"image": WHOLE} | many).encode()) is None
+
+
 def spoilt(draw: Callable[..., Any], value: Any) -> Any:
     """The value, something strange put in place of something in it."""
     if not isinstance(value, list) or not value or draw(st.booleans()):
