@@ -77,7 +77,8 @@ def restroked(images: Floats, random: np.random.Generator) -> Floats:
     width = width.astype(np.float32)
     five = np.stack([images, *neighbours(images)])
     thicker, thinner = five.max(axis=0) - images, images - five.min(axis=0)
-    return images + np.maximum(width, 0) * thicker + np.minimum(width, 0) * thinner
+    other: Floats = images + np.maximum(width, 0) * thicker + np.minimum(width, 0) * thinner
+    return other
 
 
 def neighbours(images: Floats) -> list[Floats]:
