@@ -161,7 +161,7 @@ def test_a_fault_of_the_model_is_logged_and_free(call: Any, monkeypatch: Any) ->
 
 
 def test_a_fault_of_the_decoder_is_logged_and_free(call: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("predictions.forms.parse", lambda body: 1 / 0)
+    monkeypatch.setattr("predictions.forms.numbers_in", lambda body: 1 / 0)
     assert call(THREE).status_code == 500
     assert Call.objects.values_list("status", "units").get() == (500, 0)
 
