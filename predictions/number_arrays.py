@@ -4,6 +4,7 @@ Most bodies are nothing else. Any other is left to `forms`, which reads whatever
 says what is wrong with the rest; what is read here is read to the same there, more slowly.
 """
 
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
@@ -21,6 +22,18 @@ MOST_FIELDS = 1 + len(Options._fields)
 NUMBERS: dict[Literal["u", "d"], type[np.generic]] = {"u": np.uint64, "d": np.float64}
 
 
+class Parsers(threading.local):
+    """One for each thread. It keeps its memory from body to body, a dozen times as much as the
+    largest; to ask the system for that each time takes as long as to parse.
+    """
+
+    def __init__(self) -> None:
+        self.parser = simdjson.Parser()
+
+
+PARSERS = Parsers()
+
+
 class Numbers(NamedTuple):
     pixels: Pixels  # [n, 784] in 0..255: uint8 if all are whole, else float64
     said: Mapping[str, Any]  # the fields beside the images, not looked at
@@ -29,17 +42,24 @@ class Numbers(NamedTuple):
 def numbers_in(body: bytes) -> Numbers | None:
     """The images of a body; None if it is none, or holds anything but images of numbers."""
     try:
-        fields = fields_of(simdjson.Parser().parse(body))
+        fields = fields_of(PARSERS.parser.parse(body))
     except (ValueError, RuntimeError):  # no JSON; a number too large, arrays too deep
         return None
     given = fields.keys() & IMAGE_FIELDS
     if len(given) != 1:
         return None
     field = given.pop()
-    pixels = pixels_of(fields.pop(field), body.count(b"["))
+    pixels = pixels_of(fields.pop(field), brackets_in(body))
     if pixels is None or (field == "image" and len(pixels) != 1):
         return None
-    return Numbers(pixels, fields)
+    # A parser cannot be used again while somebody holds an array of its.
+    is_said_simply = not any(isinstance(value, Array | Object) for value in fields.values())
+    return Numbers(pixels, fields) if is_said_simply else None
+
+
+def brackets_in(body: bytes) -> int:
+    """That are opened; found in a quarter of the time that `body.count` takes."""
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord("[")))
 
 
 def fields_of(value: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import patch
 
@@ -83,6 +84,25 @@ def test_so_are_fields_that_come_twice() -> None:
 def test_so_is_an_object_of_very_many_fields_before_it_takes_its_time() -> None:
     many = {str(number): number for number in range(100_000)}
     assert numbers_in(json.dumps({"image": WHOLE} | many).encode()) is None
+
+
+def test_what_was_read_before_holds_up_nothing() -> None:
+    body = json.dumps({"image": WHOLE, "ink": "dark"}).encode()
+    strange = json.dumps({"image": WHOLE, "ink": [1]}).encode()
+    held = [numbers_in(other) for other in (body, strange, b"[[1], 2]", b"[")]
+    with pytest.raises(Problem) as problem:
+        forms.decode_json(strange)
+    assert numbers_in(body) is not None
+    assert held[0] is not None
+    assert held[0].pixels.tolist() == [WHOLE]
+    assert problem.value.type.code == "invalid_ink"
+
+
+def test_threads_read_beside_one_another() -> None:
+    bodies = [json.dumps([n, *WHOLE[1:]]).encode() for n in range(200)]
+    with ThreadPoolExecutor(4) as threads:
+        read = list(threads.map(numbers_in, bodies))
+    assert [numbers.pixels[0, 0] for numbers in read if numbers] == list(range(200))
 
 
 def spoilt(draw: Callable[..., Any], value: Any) -> Any:
