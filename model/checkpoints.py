@@ -22,6 +22,8 @@ Floats = NDArray[np.float32]
 class RestoredRelease:
     """A restored network. Its `predict` may be called from any number of threads."""
 
+    seconds: float
+
     def __init__(self, name: str, network: Network) -> None:
         self.name = name
         self.network = network  # keeps the variables alive, which the function only refers to

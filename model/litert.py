@@ -18,6 +18,8 @@ from model.serving import ReleaseUnusable, check_images, release_folder
 class ExportedRelease:
     """An exported network. An interpreter answers one call at a time: each thread has its own."""
 
+    seconds: float
+
     def __init__(self, name: str, content: bytes) -> None:
         self.name = name
         self._content = content

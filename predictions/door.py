@@ -27,7 +27,7 @@ from predictions.calls import Answer, OpenCall, Outcome
 from predictions.endpoints import ENDPOINTS, Endpoint, Head
 from predictions.gathering import Gathering
 from predictions.known_keys import KnownKeys
-from predictions.predicting import predict
+from predictions.predicting import is_slow, predict
 
 Headers = dict[bytes, bytes]
 Pairs = list[tuple[bytes, bytes]]
@@ -35,10 +35,7 @@ Pairs = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 UNAUTHORIZED = 401
-# A larger body is decoded and predicted where it holds up other larger ones only; the pictures of a
-# smaller body, where they hold up other such pictures only.
-LARGE = 64 * 2**10
-# So many of them are held in memory; the next is not read before one of these is decoded.
+# So many large bodies are held in memory; the next is not read before one of these is decoded.
 LARGE_HELD = 16
 PATIENCE_SECONDS = 60  # for a body to arrive
 STALLED_SECONDS = 2  # in which nothing came of a large one, while no place is left for others
@@ -52,6 +49,8 @@ class Door:
     def __init__(self, others: Application) -> None:
         self.others = others
         self.keys = KnownKeys()
+        # Large bodies are read, and what takes long is predicted, where they hold up such others
+        # only; the pictures of a small body, where they hold up other such pictures only.
         self.large = ThreadPoolExecutor(1, "large")
         self.pictures = ThreadPoolExecutor(1, "pictures")
         self.room_for_large = asyncio.Semaphore(LARGE_HELD)
@@ -126,14 +125,16 @@ class Door:
     async def fill(self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive) -> None:
         """Give the call its images, or why it has none."""
         try:
-            if endpoint.length_of(head) > LARGE:
+            if endpoint.is_large(head):
                 await self.fill_large(call, endpoint, head, receive)
                 return
             body = await body_of(receive)
             if endpoint.has_pictures(head, body):
-                await fill_aside(self.pictures, call, endpoint, head, body)
+                await aside(self.pictures, fill_and_predict, call, endpoint, head, body)
             else:
                 endpoint.fill(call, head, body)
+                if is_slow(call):
+                    await aside(self.large, predict, [call])
         except Problem as problem:
             call.refusal = problem
 
@@ -142,7 +143,7 @@ class Door:
     ) -> None:
         async with self.room_for_large:
             body = await large_body_of(receive, self.room_for_large.locked)
-            await fill_aside(self.large, call, endpoint, head, body)
+            await aside(self.large, fill_and_predict, call, endpoint, head, body)
 
     async def send(self, send: Send, status: int, head: Pairs, headers: Any, body: bytes) -> None:
         length = (b"content-length", str(len(body)).encode())
@@ -151,11 +152,8 @@ class Door:
         await send({"type": "http.response.body", "body": body})
 
 
-async def fill_aside(
-    thread: Executor, call: OpenCall, endpoint: Endpoint, head: Head, body: bytes
-) -> None:
-    loop = asyncio.get_running_loop()
-    await loop.run_in_executor(thread, fill_and_predict, call, endpoint, head, body)
+async def aside(thread: Executor, work: Callable[..., None], *arguments: Any) -> None:
+    await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
 
 def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:

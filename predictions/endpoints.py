@@ -58,6 +58,10 @@ class Endpoint:
             raise Problem(BODY_TOO_LARGE, f"The body may have {form.max_body:,} bytes.")
         return length
 
+    def is_large(self, head: Head) -> bool:
+        """Whether it takes long to read the body, whatever is in it. Raises as `length_of`."""
+        return self.length_of(head) > self.forms[head.media_type].quick
+
     def has_pictures(self, head: Head, body: bytes) -> bool:
         """Whether it may take long to read the body, however small it is."""
         return self.forms[head.media_type].has_pictures(body)

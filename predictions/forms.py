@@ -50,14 +50,15 @@ def all_of_it(body: bytes, content_type: str) -> bytes:
 class Form(NamedTuple):
     """A form in which images are sent; a body of at most `max_body` bytes is read by `decode`.
 
-    Where a small body may be slow to read, as it `has_pictures`, it must not hold up others. Two
-    bodies of one `essence` ask for the same.
+    One of more than `quick` bytes takes long to read, and so may a smaller one that `has_pictures`:
+    such must not hold up others. Two bodies of one `essence` ask for the same.
     """
 
     max_body: int
     decode: Callable[[bytes, str], Sent]
     has_pictures: Callable[[bytes], bool] = never
     essence: Callable[[bytes, str], bytes] = all_of_it
+    quick: int = 64 * 2**10
 
 
 def decode_json(body: bytes, content_type: str = "") -> Sent:
@@ -159,7 +160,7 @@ JSON = 2 * 2**20
 BINARY = 10 * 2**20
 FORMS = {
     "application/json": Form(JSON, decode_json, has_long_text),
-    "application/x-npy": Form(BINARY, decode_npy),
+    "application/x-npy": Form(BINARY, decode_npy, quick=128 * 2**10),
     "image/png": Form(BINARY, decode_picture, always),
     "image/jpeg": Form(BINARY, decode_picture, always),
     "multipart/form-data": Form(BINARY, decode_multipart, always, multipart.without_boundary),

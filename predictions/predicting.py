@@ -10,7 +10,20 @@ from model import labels, serving
 from predictions.calls import OpenCall, Prediction
 from predictions.images import Images
 
+SLOW_SECONDS = 0.002
+
 log = structlog.get_logger()
+
+
+def is_slow(call: OpenCall) -> bool:
+    """Whether its prediction takes so long that other calls should not wait for it."""
+    if call.images is None:
+        return False
+    try:
+        release = asked_for(call, serving.current())
+    except serving.ReleaseNotFound:
+        return False
+    return len(call.images) * release.seconds > SLOW_SECONDS
 
 
 def predict(calls: Sequence[OpenCall]) -> None:
@@ -39,12 +52,17 @@ def by_release(calls: Sequence[OpenCall]) -> dict[serving.Release, list[OpenCall
     chosen: dict[serving.Release, list[OpenCall]] = {}
     for call in calls:
         try:
-            release = current if call.release is None else serving.named(call.release)
+            release = asked_for(call, current)
         except serving.ReleaseNotFound as error:
             refuse(call, Problem(UNKNOWN_RELEASE, str(error)))
         else:
             chosen.setdefault(release, []).append(call)
     return chosen
+
+
+def asked_for(call: OpenCall, current: serving.Release) -> serving.Release:
+    """Raises ReleaseNotFound."""
+    return current if call.release is None else serving.named(call.release)
 
 
 def refuse(call: OpenCall, problem: Problem) -> None:
