@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import structlog
 from a2wsgi import WSGIMiddleware
+from django.conf import settings
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -18,8 +19,6 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 THREADS = 8
-# What is read of a body before a thread is given to the request: a form of a page is far smaller.
-WHOLE = 2**20
 
 log = structlog.get_logger()
 
@@ -84,10 +83,13 @@ def trusted(scope: Scope) -> Scope:
 
 
 async def arrived(receive: Receive) -> list[Message]:
-    """Wait for the body: a client that stalls while it sends must hold no thread."""
+    """Wait for the body: a client that stalls while it sends must hold no thread.
+
+    Django reads none of a larger one.
+    """
     messages = [await receive()]
     size = len(messages[0].get("body", b""))
-    while messages[-1].get("more_body") and size < WHOLE:
+    while messages[-1].get("more_body") and size < settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         messages.append(await receive())
         size += len(messages[-1].get("body", b""))
     return messages

@@ -35,6 +35,7 @@ Pairs = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", MEDIA_TYPE.encode())
 UNAUTHORIZED = 401
+MAYBE_WITHOUT_A_ROW = {UNAUTHORIZED, 500, 503}
 # So many large bodies are held in memory; the next is not read before one of these is decoded.
 LARGE_HELD = 16
 PATIENCE_SECONDS = 60  # for a body to arrive
@@ -92,7 +93,10 @@ class Door:
         except Exception as error:
             outcome = problem_from(error)
             metrics.count_refusal(outcome.type.status, outcome.type.code)
-            log.info("request", request_id=str(id), path=endpoint.path, status=outcome.type.status)
+            note(id, endpoint, outcome)
+        else:
+            if isinstance(outcome, Problem) and outcome.type.status in MAYBE_WITHOUT_A_ROW:
+                note(id, endpoint, outcome)
         if isinstance(outcome, Answer):
             head = [JSON, *raw([("x-request-id", str(outcome.id))])]
             await self.send(send, 200, head, outcome.headers, outcome.body)
@@ -159,6 +163,11 @@ async def aside(thread: Executor, work: Callable[..., None], *arguments: Any) ->
 def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:
     endpoint.fill(call, head, body)
     predict([call])
+
+
+def note(id: UUID, endpoint: Endpoint, problem: Problem) -> None:
+    """A line of the log for a call that may be nowhere else."""
+    log.info("request", request_id=str(id), path=endpoint.path, status=problem.type.status)
 
 
 def by_name(pairs: Pairs) -> Headers:

@@ -45,7 +45,7 @@ def test_the_sizes_of_bodies_in_the_documents_are_those_of_the_code() -> None:
     assert f"A `.npy` file may have {npy // 2**20} MiB ({npy:,} bytes)" in ERRORS
     assert f"A file may have {npy // 2**20} MiB" in PREPROCESSING
     form = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    assert f"a form may have {form / 2**20} MiB ({form:,} bytes)" in ERRORS
+    assert f"a form may have {form // 2**20} MiB ({form:,} bytes)" in ERRORS
 
 
 def test_the_headers_of_the_rate_in_the_documents_are_those_of_a_first_call(

@@ -1,5 +1,6 @@
 """What happens at the doors to those who come together: each one's trouble hurts only himself."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -12,14 +13,26 @@ from functools import partial
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 import psycopg2
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 
+from accounts.authentication import no_such_key
+from mnistapi.problems import (
+    WRONG_SHAPE,
+    Problem,
+    internal_error,
+    outcome_unknown,
+    unavailable,
+)
 from mnistapi.protocol import MAX_HEAD
+from predictions.door import Door
+from predictions.endpoints import PREDICTIONS
 from tests.conftest import DIGIT
 from tests.pictures import MULTIPART, THREE, form, jpeg, png
 from tests.serving import (
@@ -207,6 +220,7 @@ def stalled_requests(server: Server, key: str) -> dict[str, bytes]:
         f"Cookie: csrftoken={'a' * 32}\r\n"  # with which Django looks for its double in the form
         "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n"
     ).encode()
+    event = f"POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n".encode()
     head, _, lines = request.partition(b"Content-Type")
     del lines
     return {
@@ -217,6 +231,8 @@ def stalled_requests(server: Server, key: str) -> dict[str, bytes]:
         "half a large body": head + large + b"\r\n\r\n" + b"x" * 100_000,
         "half a form": form + b"login=x",
         "a form without its body": form,
+        "half an event": event + b"Content-Length: 1000000\r\n\r\n" + b"x" * 500_000,
+        "half of what is too large": event + b"Content-Length: 2000000\r\n\r\n" + b"x" * 1_100_000,
         "nothing at all": b"",
     }
 
@@ -231,6 +247,8 @@ def stalled_requests(server: Server, key: str) -> dict[str, bytes]:
         "half a large body",
         "half a form",
         "a form without its body",
+        "half an event",
+        "half of what is too large",
         "nothing at all",
     ],
 )
@@ -526,3 +544,34 @@ def test_an_export_streams_and_whoever_leaves_it_ends_it(
     wait_until(lambda: server.rows(FETCHING) == [(0,)])
     assert time.monotonic() - began < LEFT_SECONDS
     assert server.exchange(request).raw.count(b"\r\n") > ROWS
+
+
+# The log
+
+
+@pytest.mark.parametrize(
+    ("problem", "is_noted"),
+    [
+        (internal_error(), True),
+        (unavailable(), True),
+        (outcome_unknown(), True),
+        (no_such_key(), True),
+        (Problem(WRONG_SHAPE, ""), False),
+    ],
+)
+def test_a_call_that_may_have_no_row_has_a_line_with_its_id(
+    problem: Problem, is_noted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def settled(*args: Any) -> Problem:
+        return problem
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    monkeypatch.setattr(Door, "outcome", settled)
+    with capture_logs() as lines:
+        asyncio.run(Door(send).answer(PREDICTIONS, b"", {}, send, send))
+    id = dict(sent[0]["headers"])[b"x-request-id"].decode()
+    assert [line["request_id"] for line in lines] == [id] * is_noted
