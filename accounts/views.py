@@ -27,6 +27,7 @@ from accounts.models import APIKey, Customer, User
 View = Callable[..., HttpResponse]
 
 MAX_ACTIVE_KEYS = 50
+MAX_OTHER_KEYS = 100  # that are shown, of those revoked or expired
 
 
 class SignUp(SignupView):  # type: ignore[misc]
@@ -83,11 +84,19 @@ def key_page(
     status: int = 200,
 ) -> HttpResponse:
     context = {
-        "keys": customer.keys.order_by("-created_at", "-pk"),
+        "keys": keys_to_show(customer),
         "form": form or NewKeyForm(live_allowed=customer.email_is_confirmed),
         "rotate_form": rotate_form or RotateForm(),
     }
     return render(request, "keys.html", context, status=status)
+
+
+def keys_to_show(customer: Customer) -> list[APIKey]:
+    """All that are active and the last of the others, the newest first."""
+    active = customer.keys.active()
+    others = customer.keys.exclude(pk__in=active.values("pk")).order_by("-created_at", "-pk")
+    shown = [*active, *others[:MAX_OTHER_KEYS]]
+    return sorted(shown, key=lambda key: (key.created_at, key.pk), reverse=True)
 
 
 def form_of(page: str) -> Callable[[View], View]:

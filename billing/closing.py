@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from billing import ledger, meter, stripe_gateway
 from billing.decision import month_of
+from billing.invoices import time_of_books
 from billing.meter_models import Closing
 from billing.models import Account
 from billing.proof import Evidence, Hours, unlike
@@ -34,10 +35,13 @@ def close_drafts(stopped: threading.Event) -> None:
 
     Any number of processes may do this at once. Raises StripeUnavailable.
     """
+    began = time_of_books()
     drafts = stripe_gateway.list_invoices(status="draft")
     meter.in_parallel(close, [draft for draft in drafts if draft.subscription], stopped)
     still = [draft.id for draft in drafts]
-    Closing.objects.filter(closed_at=None).exclude(invoice_id__in=still).update(closed_at=Now())
+    # One that was opened since may be of a draft that another process has listed.
+    known = Closing.objects.filter(closed_at=None, opened_at__lt=began)
+    known.exclude(invoice_id__in=still).update(closed_at=Now())
 
 
 def close(draft: Invoice) -> None:

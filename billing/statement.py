@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
 from django.http import Http404, HttpRequest, StreamingHttpResponse
 from django.views.decorators.http import require_safe
 
@@ -54,15 +53,11 @@ def month_of(text: str) -> date:
 
 def calls_with_costs(account: Account, period: date) -> Iterator[Sequence[object]]:
     calls = live_calls(account.customer, first_instant(period), next_month(period))
-    # Outside a transaction the server would gather the whole result before the first row.
-    with transaction.atomic():
-        rows = calls.order_by("id").values_list(*COLUMNS.values())
-        yield from priced(rows.iterator(chunk_size=export.ROWS_AT_ONCE), tiers_of(account))
+    rows = export.values(calls.order_by("id"), COLUMNS.values())
+    return priced(rows, tiers_of(account))
 
 
-def priced(
-    calls: Iterator[tuple[object, ...]], tiers: Sequence[Tier]
-) -> Iterator[tuple[object, ...]]:
+def priced(calls: Iterator[Sequence[object]], tiers: Sequence[Tier]) -> Iterator[Sequence[object]]:
     """Each call with what its units cost behind those of the calls before."""
     counted = 0
     for call in calls:

@@ -17,7 +17,6 @@ Card = dict[str, Any]
 
 SIDE = 28
 REJECTED = "none"  # the last column of a confusion matrix
-SHADES = 5
 # A percentage of the images of a label from which on a cell has the next shade, by whether it is of
 # right answers or of wrong ones.
 STEPS = {True: (50, 80, 90, 95, 99), False: (0.05, 0.2, 0.5, 1, 2)}
@@ -52,7 +51,7 @@ PLOT = Plot()
 class Cell:
     count: int
     is_right: bool
-    shade: int  # 0 to SHADES
+    shade: int  # 0 to 5
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 
 from model import serving
 from model.labels import FIELD, LABELS
+from model.serving import Loaded
 from predictions import cards, schema
 from predictions.cards import Card
 
@@ -27,20 +28,25 @@ class ModelsView(APIView):
 
     @extend_schema(**schema.MODELS)
     def get(self, request: Request) -> Response:
-        return Response({"models": [described(name) for name in names()]})
+        return Response({"models": descriptions()})
 
 
-def names() -> list[str]:
+def names(loaded: Loaded) -> list[str]:
     """Of the releases that a call may ask for, the current one first."""
-    current = serving.current().name
-    return sorted(serving.loaded().by_name, key=lambda name: (name != current, name))
+    current = loaded.current.name
+    return sorted(loaded.by_name, key=lambda name: (name != current, name))
 
 
-def described(name: str) -> dict[str, Any]:
-    card = card_of(name)
+def descriptions() -> list[dict[str, Any]]:
+    loaded = serving.loaded()
+    return [described(loaded, name) for name in names(loaded)]
+
+
+def described(loaded: Loaded, name: str) -> dict[str, Any]:
+    card = card_of(loaded, name)
     return {
         "name": name,
-        "current": name == serving.current().name,
+        "current": name == loaded.current.name,
         "network": card.get("network", {}).get("description"),
         "labels": LABELS,
         "rejects": card.get("network", {}).get("rejects", False),
@@ -61,9 +67,8 @@ def accuracy(card: Card) -> dict[str, Any] | None:
     }
 
 
-def card_of(name: str) -> Card:
+def card_of(loaded: Loaded, name: str) -> Card:
     """What is known of a release that is loaded; nothing, of a folder without a card."""
-    loaded = serving.loaded()
     (folder,) = (f for f, one in loaded.by_folder.items() if one is loaded.by_name[name])
     try:
         card: Card = json.loads((folder / "card.json").read_text())
@@ -74,18 +79,19 @@ def card_of(name: str) -> Card:
 
 @require_safe
 def model_list(request: HttpRequest) -> HttpResponse:
-    return render(request, "models.html", {"models": [described(name) for name in names()]})
+    return render(request, "models.html", {"models": descriptions()})
 
 
 @require_safe
 def model_page(request: HttpRequest, name: str) -> HttpResponse:
     """The card of a release. A name is looked for among those loaded: it never becomes a path."""
-    if name not in serving.loaded().by_name:
+    loaded = serving.loaded()
+    if name not in loaded.by_name:
         raise Http404
-    card = card_of(name)
+    card = card_of(loaded, name)
     context = {
         "name": name,
-        "is_current": name == serving.current().name,
+        "is_current": name == loaded.current.name,
         "card": card,
         "field": FIELD,
         "labels": [*LABELS, cards.REJECTED],

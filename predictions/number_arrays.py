@@ -43,8 +43,8 @@ def numbers_in(body: bytes) -> Numbers | None:
     """The images of a body; None if it is none, or holds anything but images of numbers."""
     try:
         fields = fields_of(PARSERS.parser.parse(body))
-    except (ValueError, RuntimeError):  # no JSON; a number too large, arrays too deep
-        return None
+    except (ValueError, RuntimeError, KeyError):
+        return None  # no JSON; a number too large, arrays too deep; a name with NUL
     given = fields.keys() & IMAGE_FIELDS
     if len(given) != 1:
         return None

@@ -4,6 +4,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from model import serving
 from model.labels import FIELD, LABELS
 from predictions.catalogue import names
 
@@ -13,5 +14,5 @@ def playground(request: HttpRequest) -> HttpResponse:
     """The key is asked for in the browser, which sends it to the API alone: it could not be filled
     in, as nobody keeps it.
     """
-    context = {"releases": names(), "field": FIELD, "labels": LABELS}
+    context = {"releases": names(serving.loaded()), "field": FIELD, "labels": LABELS}
     return render(request, "playground.html", context)

@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    Request,
+    sync_playwright,
+)
 
 from tests.pages import CODE, KEY
 from tests.serving import Server
@@ -45,12 +53,15 @@ class Person:
 
     def __post_init__(self) -> None:
         self.page.on("console", self.note_complaint)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", self.note_error)
         self.page.on("request", self.note_request)
 
     def note_complaint(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"{self.page.url}: {message.text}")
+
+    def note_error(self, error: Error) -> None:
+        self.complaints.append(f"{self.page.url}: {error}")
 
     def note_request(self, request: Request) -> None:
         if urlsplit(request.url).scheme != "data":

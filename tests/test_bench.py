@@ -219,7 +219,7 @@ class Recorder:
 def test_a_second_load_lasts_longer_than_what_is_measured_beside_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(measuring, "LEAD_SECONDS", 0.1)
+    monkeypatch.setattr(measuring, "LEAD_SECONDS", 1)
     recorder = Recorder()
     with second_load(recorder, "large", 0.2):
         began = time.monotonic()

@@ -104,6 +104,21 @@ def test_a_month_without_usage_is_closed_too(shop: Shop, payer: Payer) -> None:
     assert (invoice_of(payer).status, invoice_of(payer).total) == ("paid", 0)
 
 
+def test_a_draft_that_another_process_has_found_meanwhile_stays_open(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_none(**status: str) -> list[Invoice]:
+        Closing.objects.create(invoice_id="in_1", customer_id=payer.account.pk, period=PERIOD)
+        return []
+
+    monkeypatch.setattr(stripe_gateway, "list_invoices", list_none)
+    close_drafts(GOING)
+    assert Closing.objects.get().closed_at is None
+    monkeypatch.setattr(stripe_gateway, "list_invoices", lambda **status: [])
+    close_drafts(GOING)
+    assert Closing.objects.get().closed_at
+
+
 def test_a_charge_that_is_under_way_is_waited_for(shop: Shop, payer: Payer) -> None:
     payer.uses(1_100)
     shop.end_the_month()

@@ -534,9 +534,9 @@ def test_a_rate_that_is_used_up_is_said_alike_whatever_is_sent(newcomers: Double
         seen = newcomers.send(request, exactly=False)
         assert (seen.status, seen.code) == (429, "rate_limited")
         assert seen.rows == [("EMAIL", "live", "", 0, 429, "rate_limited")]
-        assert int(seen.headers["retry-after"]) in (3590, 3591)
+        assert 3_530 <= int(seen.headers["retry-after"]) <= 3_591
         assert seen.headers["ratelimit-policy"] == '"free";q=50;w=10'
-        assert seen.answer.headers["RateLimit"].startswith('"free";r=0;t=360')
+        assert re.fullmatch(r'"free";r=0;t=3[56]\d\d', seen.answer.headers["RateLimit"])
 
 
 def test_the_end_of_a_test_allowance_is_said_alike(servers: list[Server]) -> None:

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mnistapi.problems import Problem
@@ -64,6 +64,8 @@ def test_so_are_several_in_any_form(images: list[Any]) -> None:
         [[WHOLE]],
         [*ROWS[1:], [ROWS[0]]],
         [WHOLE] * (MAX_IMAGES + 1),
+        {"\0": 1, "image": WHOLE},
+        {"image\0": WHOLE},
     ],
     ids=lambda value: json.dumps(value)[:20],
 )
@@ -120,7 +122,9 @@ def bodies(draw: Callable[..., Any]) -> bytes:
         value = spoilt(draw, value)
     if draw(st.booleans()):
         value = {draw(st.sampled_from(["image", "images", "img"])): value}
-        value |= draw(st.dictionaries(st.sampled_from(["ink", "release", "[", "x"]), STRANGE))
+        value |= draw(
+            st.dictionaries(st.sampled_from(["ink", "release", "[", "x", "\0", "image\0"]), STRANGE)
+        )
     return json.dumps(value, allow_nan=False).encode()
 
 
@@ -133,6 +137,7 @@ def outcome(body: bytes) -> tuple[Any, ...]:
 
 
 @given(bodies())
+@settings(suppress_health_check=[HealthCheck.too_slow])  # an image is 784 numbers
 def test_both_ways_come_to_the_same(body: bytes) -> None:
     with patch.object(forms, "numbers_in", return_value=None):
         the_long_way = outcome(body)

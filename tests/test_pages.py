@@ -16,6 +16,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import views
 from accounts.keys import Kind, is_well_formed
 from accounts.models import APIKey, Customer, User
 from accounts.views import MAX_ACTIVE_KEYS
@@ -488,6 +489,17 @@ def test_there_is_an_end_to_active_keys(
     assert browser.post(rotate, {"overlap": "24"}).status_code == 422
     assert browser.post(rotate, {"overlap": "0"}).status_code == 200
     assert owner.customer.keys.active().count() == MAX_ACTIVE_KEYS
+
+
+def test_all_active_keys_are_shown_and_the_last_of_the_others(
+    browser: Client, owner: Holder, holder: Callable[..., Holder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "MAX_OTHER_KEYS", 2)
+    others = [holder("owner@example.com").row for _ in range(3)]
+    active = [owner.row, holder("owner@example.com").row]
+    APIKey.objects.filter(pk__in=[key.pk for key in others]).revoke()
+    shown = browser.get(reverse("keys")).context["keys"]
+    assert shown == [active[1], others[2], others[1], active[0]]
 
 
 @pytest.mark.parametrize(

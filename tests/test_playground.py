@@ -4,6 +4,7 @@ import re
 
 from django.test import Client
 
+from model import serving
 from predictions.catalogue import names
 from tests.pages import Page
 from tests.test_pages import check_structure
@@ -14,7 +15,7 @@ def test_everybody_may_see_it_and_choose_a_release(release: str, client: Client)
     assert answer.status_code == 200
     check_structure(answer)
     options = re.findall("<option.*?>(.*?)</option>", answer.content.decode())
-    assert options == [f"the current one ({release})", *names()]
+    assert options == [f"the current one ({release})", *names(serving.loaded())]
 
 
 def test_it_loads_nothing_from_elsewhere(release: str, client: Client) -> None:

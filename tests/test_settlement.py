@@ -548,7 +548,7 @@ DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_at_the_commit()
 QUICK_COMMIT = "DROP FUNCTION wait_at_the_commit CASCADE"
 
 
-def cut_the_line(after: float) -> threading.Timer:
+def cut_the_line_in(seconds: float) -> threading.Timer:
     """The network is gone, after some time, for this thread's connection; the server goes on."""
     line = socket.socket(fileno=socket.dup(connection.connection.fileno()))
 
@@ -556,7 +556,7 @@ def cut_the_line(after: float) -> threading.Timer:
         line.shutdown(socket.SHUT_RDWR)
         line.close()
 
-    timer = threading.Timer(after, cut)
+    timer = threading.Timer(seconds, cut)
     timer.start()
     return timer
 
@@ -565,13 +565,18 @@ def cut_the_line(after: float) -> threading.Timer:
 def test_a_commit_that_is_still_under_way_when_its_line_breaks_is_waited_for(
     owner: Holder, release: str
 ) -> None:
+    timers = []
+
+    def write(receipt: Any) -> bytes:
+        timers.append(cut_the_line_in(0.5))  # the commit comes next, and takes three times as long
+        return answer(receipt)
+
     with connection.cursor() as cursor:
         cursor.execute(SLOW_COMMIT)
     try:
-        call = opened(owner, 2)
-        timer = cut_the_line(after=0.5)
+        call = opened(owner, 2, write=write)
         outcomes = settle([call])
-        timer.join()
+        timers[0].join()
         with transaction.atomic():
             Account.objects.select_for_update().get()  # the server has made up its mind
         assert codes(outcomes) == [""]

@@ -6,7 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.keys import Kind
@@ -49,6 +51,15 @@ def downloaded(client: Client, payer: Payer, period: str = MONTH) -> list[dict[s
     assert answer["Content-Disposition"] == f'attachment; filename="calls-{period}.csv"'
     text = b"".join(answer.streaming_content).decode()
     return list(csv.DictReader(text.splitlines()))
+
+
+def test_the_database_is_asked_for_some_rows_at_a_time(
+    shop: Shop, payer: Payer, client: Client
+) -> None:
+    payer.calls(1)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(downloaded(client, payer)) == 1
+    assert any("NO SCROLL CURSOR WITHOUT HOLD" in one["sql"] for one in queries)
 
 
 def test_every_call_of_the_month_is_there_and_they_sum_up_to_the_invoice(
