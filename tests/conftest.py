@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
@@ -24,6 +25,12 @@ from tests.serving import DOORS, Server, drop_database, new_database
 
 DIGIT = settings.BASE_DIR / "mnistapi" / "static" / "mnistapi" / "digit.json"
 PASSWORD = "correct horse battery"
+
+# How long an example takes is up to the machine.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 @dataclass

@@ -14,7 +14,7 @@ from model.normalisation import VIEW, normalise
 from model.placement import CENTRE, DIGIT, centre_of_mass, longer_side
 from tests.pictures import THREE
 
-QUIET = settings(deadline=None, max_examples=25)
+QUIET = settings(max_examples=25)
 
 
 def drawn(size: int, height: int, width: int, top: int, left: int) -> Any:

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mnistapi.problems import Problem
@@ -137,7 +137,6 @@ def outcome(body: bytes) -> tuple[Any, ...]:
 
 
 @given(bodies())
-@settings(suppress_health_check=[HealthCheck.too_slow])  # an image is 784 numbers
 def test_both_ways_come_to_the_same(body: bytes) -> None:
     with patch.object(forms, "numbers_in", return_value=None):
         the_long_way = outcome(body)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -364,7 +364,6 @@ def test_pictures_are_read_where_they_hold_up_nobody(
     st.dictionaries(st.integers(0, 2_000), st.integers(0, 255), min_size=1, max_size=5),
     st.integers(0, 2_000),
 )
-@settings(deadline=None)
 def test_no_damage_breaks_the_decoder(name: str, changes: dict[int, int], cut: int) -> None:
     broken = bytearray(SMALL[name])
     for place, byte in changes.items():
@@ -375,7 +374,6 @@ def test_no_damage_breaks_the_decoder(name: str, changes: dict[int, int], cut: i
             assert 0 <= image.min() <= image.max() <= 1
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]))
 def test_no_bytes_break_the_decoder_of_pictures(raw: bytes, head: bytes) -> None:
     problem(head + raw)
