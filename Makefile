@@ -39,6 +39,7 @@ bench: install test-tools bench-tools  ## Measure what the README quotes; takes 
 	$(BIN)/python -m bench.closing --customers 200
 	$(BIN)/python -m bench.model
 	$(BIN)/python -m bench.forms
+	$(BIN)/python -m bench.forms softmax-1
 	$(BIN)/python -m bench.photographs
 
 requirements: install  ## Pin the newest versions that requirements*.in allow, with their hashes

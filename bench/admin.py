@@ -23,7 +23,7 @@ from bench.servers import new_site
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, default=10_000_000)
-    options.add_argument("--repeat", type=int, default=7)
+    options.add_argument("--repeat", type=int, default=5)
     options.add_argument("--sql", default="", help="to run before measuring: an index to try, say")
     given = options.parse_args()
     with new_site() as site:
