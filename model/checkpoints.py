@@ -22,7 +22,7 @@ Floats = NDArray[np.float32]
 class RestoredRelease:
     """A restored network. Its `predict` may be called from any number of threads."""
 
-    seconds: float
+    seconds: float  # as `serving.Release` has it
 
     def __init__(self, name: str, network: Network) -> None:
         self.name = name

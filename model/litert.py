@@ -18,7 +18,7 @@ from model.serving import ReleaseUnusable, check_images, release_folder
 class ExportedRelease:
     """An exported network. An interpreter answers one call at a time: each thread has its own."""
 
-    seconds: float
+    seconds: float  # as `serving.Release` has it
 
     def __init__(self, name: str, content: bytes) -> None:
         self.name = name

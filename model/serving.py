@@ -21,7 +21,7 @@ from model.serving_file import NAME, Choice, Shadow
 
 RELEASES = Path(os.environ.get("MODEL_RELEASES") or Path(__file__).parent / "releases").resolve()
 RUNTIMES = ("tensorflow", "litert")
-TIMED = 16  # images
+TIMED = 16  # images, a second time: the first one may have more to do
 
 
 class ReleaseNotFound(Exception):
@@ -107,7 +107,9 @@ def beside(
 
 
 def restored(release: str, runtime: str) -> Release:
-    """With a column for each label. Raises ReleaseUnusable, or ValueError for the runtime."""
+    """With a column for each label, and its time taken. Raises ReleaseUnusable, or ValueError for
+    the runtime.
+    """
     network = network_of(release, runtime)
     images = np.zeros([TIMED, 28, 28, 1], np.float32)
     columns = network.predict(images).shape[1]

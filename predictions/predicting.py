@@ -10,7 +10,7 @@ from model import labels, serving
 from predictions.calls import OpenCall, Prediction
 from predictions.images import Images
 
-SLOW_SECONDS = 0.002
+SLOW_SECONDS = 0.002  # more than a lone call takes from its arrival to its answer
 
 log = structlog.get_logger()
 

@@ -1,4 +1,3 @@
-import asyncio
 import base64
 import json
 import re
@@ -13,17 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from accounts.models import APIKey
 from mnistapi.problems import Problem
-from mnistapi.uuid7 import uuid7
 from predictions import pictures
-from predictions.door import Door
-from predictions.endpoints import PREDICTIONS, Endpoint, Head
+from predictions.endpoints import Endpoint
 from predictions.forms import decode_json, decode_multipart, decode_picture, has_long_text
 from predictions.images import MAX_IMAGES, Sent
 from predictions.multipart import without_boundary
 from predictions.pictures import MAX_PIXELS, MAX_SCANS, TURNS
-from predictions.settlement import OpenCall
+from tests.calls import filled
 from tests.pictures import MULTIPART, THREE, animation, black_png, chunk, form, jpeg, png
 
 FLAT = THREE.ravel().tolist()
@@ -343,19 +339,11 @@ SMALL = {"PNG": png(THREE), "JPEG": jpeg(THREE), "progressive": jpeg(THREE, prog
 def test_pictures_are_read_where_they_hold_up_nobody(
     body: bytes, content_type: str, is_aside: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nobody(*args: Any) -> None: ...
-
-    async def receive() -> dict[str, Any]:
-        return {"body": body}
-
     read_by = []
     monkeypatch.setattr(
         Endpoint, "fill", lambda *args: read_by.append(threading.current_thread().name)
     )
-    call = OpenCall(uuid7(), APIKey(), 0, lambda receipt: b"")
-    head = Head(content_type, str(len(body)), "", None)
-    asyncio.run(Door(nobody).fill(call, PREDICTIONS, head, receive))
-    assert call.refusal is None
+    filled(body, content_type)
     assert read_by[0].startswith("pictures") == is_aside
 
 

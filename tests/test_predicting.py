@@ -1,7 +1,5 @@
 """Where a call is predicted: what takes long must not hold up others."""
 
-import asyncio
-import io
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -14,37 +12,12 @@ from mnistapi.uuid7 import uuid7
 from model import litert, serving
 from predictions import door
 from predictions.calls import OpenCall
-from predictions.door import Door
-from predictions.endpoints import PREDICTIONS, Head
+from predictions.endpoints import PREDICTIONS
 from predictions.images import Sent
 from predictions.predicting import SLOW_SECONDS, is_slow
 from tests import releases as folders
-
-
-def npy(images: int) -> bytes:
-    file = io.BytesIO()
-    np.save(file, np.zeros([images, 28, 28], np.uint8))
-    return file.getvalue()
-
-
-def opened() -> OpenCall:
-    return OpenCall(uuid7(), APIKey(), 0, lambda receipt: b"")
-
-
-def filled(body: bytes) -> OpenCall:
-    """A call with this array, as far as the door takes it before it is settled."""
-
-    async def nobody(*args: Any) -> None: ...
-
-    async def receive() -> dict[str, Any]:
-        return {"body": body}
-
-    call = opened()
-    head = Head("application/x-npy", str(len(body)), "", None)
-    asyncio.run(Door(nobody).fill(call, PREDICTIONS, head, receive))
-    assert call.refusal is None
-    assert call.images is not None
-    return call
+from tests.calls import filled
+from tests.mixed_calls import npy
 
 
 @pytest.fixture
@@ -79,7 +52,7 @@ def test_a_slow_prediction_is_made_aside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(serving.current(), "seconds", seconds)
-    call = filled(npy(images))
+    call = filled(npy(np.zeros([images, 28, 28], np.uint8)), "application/x-npy")
     assert [name.startswith("large") for name in predicted_by] == [True] * is_aside
     assert (call.prediction is not None) == is_aside
 
@@ -90,7 +63,7 @@ def test_the_release_that_is_asked_for_counts(
     other = next(name for name in serving.loaded().by_name if name != release)
     monkeypatch.setattr(serving.current(), "seconds", 0.0)
     monkeypatch.setattr(serving.named(other), "seconds", 1.0)
-    call = opened()
+    call = PREDICTIONS.open(uuid7(), APIKey(), 0)
     call.images, call.release = Sent(np.zeros([1, 28, 28, 1], np.float32), other)
     assert is_slow(call)
     for name in (None, release, "none-1"):
