@@ -269,6 +269,15 @@ def test_events_are_listed_for_thirty_days(shop: Shop) -> None:
         events.retrieve(both[1].id)
 
 
+def test_events_are_listed_of_twenty_types_at_once_and_no_more(shop: Shop) -> None:
+    types = ["customer.created", *(f"invoice.{number}" for number in range(19))]
+    make(shop)
+    assert len(shop.client.v1.events.list({"types": types}).data) == 1
+    with pytest.raises(library.InvalidRequestError) as refused:
+        shop.client.v1.events.list({"types": [*types, "invoice.paid"]})
+    assert refused.value.param == "types"
+
+
 def test_lists_come_in_pages_the_newest_first(shop: Shop) -> None:
     made = [make(shop, key=f"key-{n}").id for n in range(25)]
     customers = shop.client.v1.customers

@@ -149,6 +149,21 @@ def test_events_that_were_not_delivered_are_listed(local: LocalStripe) -> None:
     assert gateway.undelivered_events(["customer.updated"]) == []
 
 
+def test_they_are_listed_newest_first_however_many_types_are_asked_for(local: LocalStripe) -> None:
+    created, updated = "customer.created", "customer.updated"
+    gateway.find_or_create_webhook_endpoint("http://127.0.0.1:9/", [created, updated])
+    types = [created, *(f"invoice.{number}" for number in range(19)), updated]
+    first = gateway.create_customer(7, "owner@example.com", "first")
+    gateway.v1().customers.update(first, {"name": "Owner"})
+    advance(local, 60)
+    second = gateway.create_customer(8, "stranger@example.com", "second")
+    advance(local, 60)
+    gateway.v1().customers.update(first, {"name": "The owner"})
+    told = [(event.type, event.object_id) for event in gateway.undelivered_events(types)]
+    assert told[:2] == [(updated, first), (created, second)]
+    assert set(told[2:]) == {(created, first), (updated, first)}  # of one second
+
+
 @pytest.mark.parametrize(("kind", "times"), [("rate_limit", 1), ("error", 3)])
 def test_what_is_to_be_tried_again_is_told_apart(
     local: LocalStripe, kind: str, times: int, monkeypatch: pytest.MonkeyPatch

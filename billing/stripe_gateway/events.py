@@ -13,6 +13,7 @@ from billing.stripe_gateway.reading import id_of, moment, text
 from billing.stripe_gateway.values import Event
 
 TOLERANCE_SECONDS = 300  # of a webhook's age, and of clocks that differ
+MOST_TYPES = 20  # that Stripe's list of events can be asked for at once
 
 
 def verified_event(body: bytes, signature: str, secrets: Sequence[str]) -> Event:
@@ -41,6 +42,12 @@ def undelivered_events(types: Sequence[str]) -> list[Event]:
 
     Of the last 30 days: so long Stripe keeps them. It tries to deliver them for three.
     """
+    parts = [types[start : start + MOST_TYPES] for start in range(0, len(types), MOST_TYPES)]
+    events = [event for part in parts for event in undelivered_events_of(part)]
+    return sorted(events, key=lambda event: event.created, reverse=True)
+
+
+def undelivered_events_of(types: Sequence[str]) -> list[Event]:
     wanted = {"delivery_success": False, "types": list(types), "limit": PAGE}
     found = v1().events.list(wanted).auto_paging_iter()
     return [read_event(event.to_dict()) for event in found]

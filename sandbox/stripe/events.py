@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 from sandbox.stripe import API_VERSION, deliveries
 from sandbox.stripe.answers import page, render
-from sandbox.stripe.errors import no_such
+from sandbox.stripe.errors import invalid, no_such
 from sandbox.stripe.shapes import boolean, span, text, within
 from sandbox.stripe.store import Json, new_id
 from sandbox.stripe.world import Call, World
 
 RETENTION_SECONDS = 30 * 86_400
+MOST_TYPES = 20
 
 LIST = {"type": text, "types": [text], "created": span, "delivery_success": boolean}
 
@@ -52,6 +53,8 @@ def updating(world: World, row: Json, type: str) -> Iterator[None]:
 
 def list_(world: World, call: Call) -> Json:
     types = [*call.params.get("types", []), *filter(None, [call.params.get("type")])]
+    if len(types) > MOST_TYPES:
+        raise invalid(f"Invalid array: types may have up to {MOST_TYPES} elements.", "types")
     delivered = call.params.get("delivery_success")
     rows = [
         event
