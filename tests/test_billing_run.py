@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from billing.meter_models import Closing, MeterClaim, MeterPush
 from billing.models import Account
 from billing.plans import PAYG
 from billing.proving import live_hours, utc
+from billing.stripe_gateway import Event, StripeRefused
 from billing.worker_models import WorkerPass
 from sandbox.stripe.server import Exchange
 from tests.conftest import Holder
@@ -187,6 +188,21 @@ def test_nor_does_one_that_fails_as_nobody_expected_and_the_pass_does_not_count(
     WorkerPass.note(ended_at=END)
     monkeypatch.setattr(worker.meter_errors, "poll", fail)
     with pytest.raises(ValueError, match="unforeseen"):
+        call_command("bill")
+    assert not stripe_gateway.list_invoices(payers[0].id)[0].auto_advance
+    assert WorkerPass.objects.get().ended_at == END
+
+
+def test_nor_does_one_that_stripe_refuses_and_the_pass_does_not_count(
+    shop: Shop, payers: list[Payer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(types: Sequence[str]) -> list[Event]:
+        raise StripeRefused("The key may not read events.")
+
+    shop.end_the_month()
+    WorkerPass.note(ended_at=END)
+    monkeypatch.setattr(stripe_gateway, "undelivered_events", refuse)
+    with pytest.raises(StripeRefused):
         call_command("bill")
     assert not stripe_gateway.list_invoices(payers[0].id)[0].auto_advance
     assert WorkerPass.objects.get().ended_at == END

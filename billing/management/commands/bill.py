@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from billing import closing, invoices, meter, meter_errors, nightly, notices, webhooks
 from billing.models import Account, WorkerPass
-from billing.stripe_gateway import StripeFault
+from billing.stripe_gateway import StripeFault, StripeRefused
 
 PAUSE_SECONDS = 5
 STRIPE_SECONDS = 60  # between two looks at what Stripe has to do with
@@ -75,11 +75,12 @@ def receive_events(stopped: threading.Event) -> None:
 
 
 def attempted(part: Part, stopped: threading.Event) -> Exception | None:
-    """One that Stripe fails is tried again in the next pass; gives what nobody expected of it."""
+    """One that Stripe fails is tried again in the next pass; gives what time does not heal."""
     try:
         part(stopped)
     except StripeFault as error:
         log.error("stripe_failed", part=part.__name__, error=str(error))
+        return error if isinstance(error, StripeRefused) else None
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
