@@ -151,6 +151,16 @@ def test_after_the_days_of_grace_calls_are_refused_until_it_is_paid(
     assert len(mail.outbox) == 2
 
 
+def test_who_pays_outside_of_stripe_is_answered_again(till: Till, owner: Holder) -> None:
+    invoice = month(till, owner, BAD_CARD)
+    grace_is_over(owner)
+    assert invoices.close_overdue() == 1
+    stripe_gateway.v1().invoices.pay(invoice.pk, {"paid_out_of_band": True})
+    send_all(till.events())
+    assert invoice_of(owner).status == "paid"
+    assert account_of(owner.customer).status == decision.ACTIVE
+
+
 def test_the_days_of_grace_are_a_setting(till: Till, owner: Holder, settings: Any) -> None:
     month(till, owner, BAD_CARD)
     settings.PAYMENT_GRACE_DAYS = 0

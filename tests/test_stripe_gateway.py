@@ -91,20 +91,56 @@ def test_from_usage_to_a_paid_invoice(local: LocalStripe, price: gateway.Price) 
     ]
 
 
-def test_refunds_and_disputes_are_seen_on_the_invoice(
-    local: LocalStripe, price: gateway.Price
-) -> None:
-    customer = customer_with_card()
+def billed(local: LocalStripe, price: gateway.Price, card: str = "pm_card_visa") -> str:
+    """The id of November's invoice over $1.00, when the card was charged."""
+    customer = customer_with_card(card)
     subscribed(customer, price)
     gateway.send_meter_event(customer, 3_000, at("2026-11-16 09:00"))
     control(local, "POST", "clock", {"to": DECEMBER + 7_200})
-    (paid,) = gateway.list_invoices(customer)
-    intent = gateway.retrieve_invoice(paid.id).payment_intent
+    (invoice,) = gateway.list_invoices(customer)
+    return invoice.id
+
+
+def test_refunds_and_disputes_are_seen_on_the_invoice(
+    local: LocalStripe, price: gateway.Price
+) -> None:
+    id = billed(local, price)
+    intent = gateway.retrieve_invoice(id).payment_intent
     charge = gateway.v1().charges.list({"payment_intent": intent}).data[0].id
     gateway.v1().refunds.create({"charge": charge, "amount": 30})
-    assert gateway.retrieve_invoice(paid.id).refunded == 30
+    assert gateway.retrieve_invoice(id).refunded == 30
     control(local, "POST", "disputes", {"charge": charge})
-    assert gateway.retrieve_invoice(paid.id).dispute == "needs_response"
+    assert gateway.retrieve_invoice(id).dispute == "needs_response"
+
+
+@pytest.mark.parametrize("kind", ["payment_record", "charge"])
+def test_an_invoice_may_be_paid_by_something_without_an_intent(
+    local: LocalStripe, price: gateway.Price, kind: str
+) -> None:
+    id = billed(local, price, "pm_card_chargeCustomerFail")
+    intent = gateway.retrieve_invoice(id).payment_intent
+    gateway.v1().invoices.pay(id, {"paid_out_of_band": True})
+    with local.world.lock:
+        payment = local.world.store.all("invoice_payment")[-1]
+        local.world.store.put({**payment, "payment": {"type": kind, kind: "the_payment"}})
+    paid = gateway.retrieve_invoice(id)
+    assert (paid.status, paid.amount_paid, paid.payment_intent) == ("paid", 100, intent)
+
+
+def test_of_several_payments_of_an_invoice_the_one_that_paid_is_told(
+    local: LocalStripe, price: gateway.Price
+) -> None:
+    id = billed(local, price)
+    intent = gateway.retrieve_invoice(id).payment_intent
+    with local.world.lock:
+        store = local.world.store
+        invoice, (payment,) = store.get("invoice", id), store.all("invoice_payment")
+        assert invoice
+        earlier = {"type": "payment_intent", "payment_intent": "pi_that_failed"}
+        store.put({**payment, "id": "inpay_1", "status": "canceled", "payment": earlier})
+        invoice["_payments"].insert(0, "inpay_1")
+        store.put(invoice)
+    assert gateway.retrieve_invoice(id).payment_intent == intent
 
 
 def test_a_declined_card_is_a_refusal_with_the_code_of_the_bank(

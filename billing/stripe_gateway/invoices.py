@@ -6,13 +6,11 @@ from billing.stripe_gateway.client import PAGE, asks_stripe, v1
 from billing.stripe_gateway.reading import id_of, text
 from billing.stripe_gateway.values import Invoice, Line
 
-PAYMENTS = ["payments.data.payment.payment_intent"]
-
 
 @asks_stripe
 def retrieve_invoice(id: str) -> Invoice:
     """As it is now, with what became of its payment: up to three requests."""
-    return invoice_of(v1().invoices.retrieve(id, {"expand": PAYMENTS}))
+    return invoice_of(v1().invoices.retrieve(id, {"expand": ["payments"]}))
 
 
 @asks_stripe
@@ -59,9 +57,7 @@ def set_auto_advance(id: str, advances: bool) -> None:
 
 
 def invoice_of(invoice: Any) -> Invoice:
-    payments = invoice.payments.data if invoice.payments else []
-    intents = [id_of(one.payment.payment_intent) for one in payments if one.payment.payment_intent]
-    intent = intents[0] if intents else ""
+    intent = intent_of(invoice.payments.data if invoice.payments else [])
     if not intent or not invoice.amount_paid:
         return invoice_without_payment(invoice, intent)
     refunded = sum(
@@ -70,6 +66,13 @@ def invoice_of(invoice: Any) -> Invoice:
     disputes = v1().disputes.list({"payment_intent": intent}).data
     dispute = disputes[0].status if disputes else ""
     return invoice_without_payment(invoice, intent, refunded, dispute)
+
+
+def intent_of(payments: list[Any]) -> str:
+    """Of the payment that has paid, if one has. What was paid outside of Stripe has no intent."""
+    with_intent = [one for one in payments if one.payment.type == "payment_intent"]
+    paid_first = sorted(with_intent, key=lambda one: one.status != "paid")
+    return id_of(paid_first[0].payment.payment_intent) if paid_first else ""
 
 
 def invoice_without_payment(

@@ -73,6 +73,12 @@ def fail(world: World, invoice: Json, subscription: Json) -> None:
             subscription["status"] = "past_due"
 
 
+def pay_outside(world: World, invoice: Json) -> None:
+    invoice["_payments"].append(payments.record(world, invoice)["id"])
+    invoice |= {"amount_paid": invoice["amount_remaining"], "amount_remaining": 0}
+    settle(world, invoice)
+
+
 def settle(world: World, invoice: Json) -> None:
     """Nothing is owed any more."""
     invoice |= {"status": "paid", "attempted": True, "next_payment_attempt": None}

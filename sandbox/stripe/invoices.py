@@ -143,8 +143,7 @@ def pay(world: World, call: Call) -> Json:
     if invoice["status"] not in ("open", "uncollectible"):
         raise invalid(f"Invoice is {invoice['status']}, and cannot be paid.")
     if call.params.get("paid_out_of_band"):
-        invoice |= {"amount_paid": invoice["amount_remaining"], "amount_remaining": 0}
-        collection.settle(world, invoice)
+        collection.pay_outside(world, invoice)
         return invoice
     refusal = collection.attempt(world, invoice, call.params.get("payment_method"))
     if refusal:

@@ -18,7 +18,25 @@ LIST_CHARGES = {"customer": text, "payment_intent": text}
 def create(world: World, invoice: Json) -> Json:
     """The payment that an invoice waits for, and its intent."""
     intent = blank_intent(world, invoice)
-    payment = {
+    payment = blank(world, invoice, {"type": "payment_intent", "payment_intent": intent["id"]})
+    world.store.put(intent)
+    emit(world, "payment_intent.created", intent)
+    return world.store.put(payment)
+
+
+def record(world: World, invoice: Json) -> Json:
+    """A payment that was made outside of Stripe, which has a record of it and no intent."""
+    made = {"type": "payment_record", "payment_record": new_id("pr")}
+    payment = blank(world, invoice, made)
+    payment |= {"status": "paid", "is_default": False, "amount_paid": invoice["amount_remaining"]}
+    payment["status_transitions"]["paid_at"] = world.now()
+    world.store.put(payment)
+    emit(world, "invoice_payment.paid", payment)
+    return payment
+
+
+def blank(world: World, invoice: Json, made: Json) -> Json:
+    return {
         "id": new_id("inpay"),
         "object": "invoice_payment",
         "amount_paid": None,
@@ -28,13 +46,10 @@ def create(world: World, invoice: Json) -> Json:
         "invoice": invoice["id"],
         "is_default": True,
         "livemode": False,
-        "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
+        "payment": made,
         "status": "open",
         "status_transitions": {"canceled_at": None, "paid_at": None},
     }
-    world.store.put(intent)
-    emit(world, "payment_intent.created", intent)
-    return world.store.put(payment)
 
 
 def blank_intent(world: World, invoice: Json) -> Json:
