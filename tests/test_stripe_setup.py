@@ -93,6 +93,21 @@ def test_a_changed_plan_has_a_new_price_and_who_stays_is_told(
     assert set_up().count(" is there\n") == 6
 
 
+def test_an_archived_price_is_replaced_by_one_that_can_be_subscribed_to(local: LocalStripe) -> None:
+    set_up()
+    old = gateway.find_price(PRICE_LOOKUP_KEY)
+    assert old is not None
+    gateway.v1().prices.update(old.id, {"active": False})
+    assert set_up().count(" is there\n") == 5
+    new = gateway.find_price(PRICE_LOOKUP_KEY)
+    assert new is not None
+    customer = gateway.create_customer(7, "owner@example.com", "key")
+    start, anchor = at("2026-11-01 00:00"), at("2026-12-01 00:00")
+    gateway.create_subscription(customer, new.id, "cs_1", start, anchor, "key of it")
+    assert gateway.count_subscriptions(new.id) == 1
+    assert set_up().count(" is there\n") == 6
+
+
 def test_new_kinds_of_events_are_asked_for_at_the_address_that_is_there(
     local: LocalStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,8 +29,8 @@ def create_product() -> str:
 
 @asks_stripe
 def find_price(lookup_key: str) -> Price | None:
-    """The price that has the lookup key now."""
-    wanted = {"lookup_keys": [lookup_key], "expand": ["data.tiers"]}
+    """The price that has the lookup key now, if it is not archived: nobody can subscribe then."""
+    wanted = {"lookup_keys": [lookup_key], "active": True, "expand": ["data.tiers"]}
     found = v1().prices.list(wanted).data
     return price_of(found[0]) if found else None
 
@@ -67,7 +67,7 @@ def price_of(price: Any) -> Price:
         Tier(tier.up_to, int(Decimal(tier.unit_amount_decimal) * MICROS_PER_CENT))
         for tier in price.tiers
     )
-    return Price(price.id, price.recurring.meter, tiers, price.active)
+    return Price(price.id, price.recurring.meter, tiers)
 
 
 @asks_stripe

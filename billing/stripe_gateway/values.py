@@ -14,7 +14,6 @@ class Price:
     id: str
     meter: str
     tiers: tuple[Tier, ...]
-    active: bool
 
 
 @dataclass(frozen=True)
