@@ -12,7 +12,7 @@ from billing import stripe_gateway as gateway
 from billing.management.commands import stripe_setup
 from billing.plans import GRADUATED, PRICE_LOOKUP_KEY, Tier
 from sandbox.stripe.server import LocalStripe
-from tests.local_stripe import at, checked_stripe, control
+from tests.local_stripe import Json, at, checked_stripe, control
 
 MUTABLE = ("billing.meter", "product", "price", "webhook_endpoint", "event")
 KINDS = (*MUTABLE, "billing_portal.configuration", "v2.core.event_destination")
@@ -106,6 +106,55 @@ def test_an_archived_price_is_replaced_by_one_that_can_be_subscribed_to(local: L
     gateway.create_subscription(customer, new.id, "cs_1", start, anchor, "key of it")
     assert gateway.count_subscriptions(new.id) == 1
     assert set_up().count(" is there\n") == 6
+
+
+def test_what_was_disabled_is_enabled_again_and_said(local: LocalStripe) -> None:
+    set_up()
+    (endpoint,), (destination,) = destinations(local)
+    gateway.v1().webhook_endpoints.update(endpoint["id"], {"disabled": True})
+    gateway.v2().core.event_destinations.disable(destination["id"])
+    told = set_up()
+    assert told.count(" is there\n  It was disabled, and is enabled again.\n") == 2
+    assert [one["status"] for (one,) in destinations(local)] == ["enabled", "enabled"]
+    assert "disabled" not in set_up()
+
+
+def test_what_was_replaced_by_hand_stays_disabled(local: LocalStripe) -> None:
+    set_up()
+    (endpoint,), (destination,) = destinations(local)
+    with local.world.lock:
+        local.world.store.put({**endpoint, "id": "we_old", "status": "disabled"})
+        local.world.store.put({**destination, "id": "ed_old", "status": "disabled"})
+    before = state(local)
+    assert set_up().count(" is there\n") == 6
+    assert state(local) == before
+
+
+def test_destinations_of_other_kinds_are_not_taken_for_that_of_thin_events(
+    local: LocalStripe,
+) -> None:
+    set_up()
+    _, (thin,) = destinations(local)
+    snapshots = {"event_payload": "snapshot", "snapshot_api_version": gateway.API_VERSION}
+    with local.world.lock:
+        store = local.world.store
+        store.delete(thin["object"], thin["id"])
+        store.put({**thin, **snapshots, "id": "ed_snapshots"})
+        store.put({**without_endpoint(thin), "id": "ed_bridge", "type": "amazon_eventbridge"})
+    told = set_up()
+    assert re.search(r"event destination ed_test_\w+ made\n", told)
+    assert set_up().count(" is there\n") == 6
+
+
+def destinations(local: LocalStripe) -> tuple[list[Json], list[Json]]:
+    """The webhook endpoints and the destinations of thin events."""
+    with local.world.lock:
+        store = local.world.store
+        return store.all("webhook_endpoint"), store.all("v2.core.event_destination")
+
+
+def without_endpoint(destination: Json) -> Json:
+    return {name: value for name, value in destination.items() if name != "webhook_endpoint"}
 
 
 def test_new_kinds_of_events_are_asked_for_at_the_address_that_is_there(

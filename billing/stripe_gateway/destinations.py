@@ -1,6 +1,7 @@
 """The addresses that Stripe sends events to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from billing.stripe_gateway.client import API_VERSION, MARK, PAGE, asks_stripe, v1, v2
 from billing.stripe_gateway.meter_errors import METER_ERRORS
@@ -10,12 +11,24 @@ from billing.stripe_gateway.values import Destination
 
 @asks_stripe
 def find_or_create_webhook_endpoint(url: str, types: Sequence[str]) -> Destination:
-    """For snapshot events of these types, in our version of the API."""
-    for endpoint in v1().webhook_endpoints.list({"limit": PAGE}).auto_paging_iter():
-        if endpoint.url == url and endpoint.api_version == API_VERSION:
-            if set(endpoint.enabled_events) != set(types):
-                v1().webhook_endpoints.update(endpoint.id, {"enabled_events": list(types)})
-            return Destination(endpoint.id, is_new=False)
+    """For snapshot events of these types, in our version of the API; enabled, if it was not."""
+    listed = v1().webhook_endpoints.list({"limit": PAGE}).auto_paging_iter()
+    found = enabled_first(one for one in listed if one.url == url and is_of_our_version(one))
+    if not found:
+        return create_webhook_endpoint(url, types)
+    endpoint = found[0]
+    was_disabled = endpoint.status == "disabled"
+    if was_disabled or set(endpoint.enabled_events) != set(types):
+        wanted = {"enabled_events": list(types), "disabled": False}
+        v1().webhook_endpoints.update(endpoint.id, wanted)
+    return Destination(endpoint.id, was_disabled=was_disabled)
+
+
+def is_of_our_version(endpoint: Any) -> bool:
+    return bool(endpoint.api_version == API_VERSION)
+
+
+def create_webhook_endpoint(url: str, types: Sequence[str]) -> Destination:
     made = v1().webhook_endpoints.create(
         {"url": url, "enabled_events": list(types), "api_version": API_VERSION, "metadata": MARK}
     )
@@ -24,11 +37,25 @@ def find_or_create_webhook_endpoint(url: str, types: Sequence[str]) -> Destinati
 
 @asks_stripe
 def find_or_create_event_destination(url: str) -> Destination:
-    """For the thin events that tell of meter events which Stripe could not count."""
+    """For the thin events that tell of meter events which Stripe could not count; enabled, too."""
     shown = {"include": ["webhook_endpoint.url"], "limit": PAGE}
-    for destination in v2().core.event_destinations.list(shown).auto_paging_iter():
-        if destination.webhook_endpoint.url == url:
-            return Destination(destination.id, is_new=False)
+    listed = v2().core.event_destinations.list(shown).auto_paging_iter()
+    found = enabled_first(one for one in listed if is_thin(one) and one.webhook_endpoint.url == url)
+    if not found:
+        return create_event_destination(url)
+    destination = found[0]
+    was_disabled = destination.status == "disabled"
+    if was_disabled:
+        v2().core.event_destinations.enable(destination.id)
+    return Destination(destination.id, was_disabled=was_disabled)
+
+
+def is_thin(destination: Any) -> bool:
+    """Sent to an address, which has another destination for snapshots, and not into a cloud."""
+    return bool(destination.type == "webhook_endpoint" and destination.event_payload == "thin")
+
+
+def create_event_destination(url: str) -> Destination:
     made = v2().core.event_destinations.create(
         {
             "name": "mnistapi",
@@ -41,3 +68,8 @@ def find_or_create_event_destination(url: str) -> Destination:
         }
     )
     return Destination(made.id, is_new=True, secret=text(made.webhook_endpoint.signing_secret))
+
+
+def enabled_first(destinations: Iterable[Any]) -> list[Any]:
+    """One that was replaced by hand and disabled stays so, as long as there is the other."""
+    return sorted(destinations, key=lambda destination: destination.status != "enabled")

@@ -21,7 +21,8 @@ class Destination:
     """Where events are sent. Its secret is told once, when it is made."""
 
     id: str
-    is_new: bool
+    is_new: bool = False
+    was_disabled: bool = False
     secret: str = ""
 
 

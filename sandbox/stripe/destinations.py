@@ -57,7 +57,12 @@ def create(world: World, call: Call) -> Json:
 
 
 def shown(destination: Json, call: Call, *secret: str) -> Json:
-    """With its address, and on creation its secret, where the request includes them."""
+    """With its address, and on creation its secret, where the request includes them.
+
+    One that is not for webhooks has neither.
+    """
+    if destination["type"] != "webhook_endpoint":
+        return destination
     include = call.params.get("include", [])
     endpoint: Json = {}
     if "webhook_endpoint.url" in include:

@@ -76,6 +76,8 @@ class Command(BaseCommand):
         thin = stripe_gateway.find_or_create_event_destination(url)
         for what, destination in (("webhook endpoint", snapshots), ("event destination", thin)):
             self.told(what, destination.id, destination.is_new)
+            if destination.was_disabled:
+                self.stdout.write("  It was disabled, and is enabled again.")
         self.show_secrets([snapshots, thin])
 
     def show_secrets(self, destinations: list[Destination]) -> None:
