@@ -47,7 +47,7 @@ def close_drafts(stopped: threading.Event) -> None:
 def close(draft: Invoice) -> None:
     """Go on with a draft, if it is one of ours; what Stripe refuses of it holds up no other."""
     account = Account.objects.filter(stripe_customer_id=draft.customer).first()
-    if not account:
+    if not account or not stripe_gateway.is_our_subscription(draft.subscription):
         return
     opened = {"customer_id": account.pk, "period": month_of(utc(draft.period_start))}
     closing, _ = Closing.objects.get_or_create(invoice_id=draft.id, defaults=opened)
@@ -84,7 +84,7 @@ def advance(account: Account, draft: Invoice, closing: Closing) -> None:
 
 
 def hold(invoice_id: str) -> None:
-    """Let Stripe not finalise the draft by itself; twice or late changes nothing.
+    """Let Stripe not finalise a draft of ours by itself; twice or late changes nothing.
 
     Raises StripeFault, but not for a draft that was deleted.
     """
@@ -95,6 +95,8 @@ def hold(invoice_id: str) -> None:
             return
         raise
     if invoice.status != "draft" or not invoice.subscription or not invoice.auto_advance:
+        return
+    if not stripe_gateway.is_our_subscription(invoice.subscription):
         return
     stripe_gateway.set_auto_advance(invoice_id, False)
     if stripe_gateway.retrieve_invoice(invoice_id).status != "draft":

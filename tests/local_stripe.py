@@ -17,6 +17,7 @@ from urllib.request import HTTPRedirectHandler, build_opener
 
 import stripe
 
+from billing.stripe_gateway import meters, portal
 from sandbox.stripe.server import Exchange, LocalStripe
 from tests.stripe_schema import answer_faults, event_faults, request_faults
 
@@ -34,6 +35,8 @@ def checked_stripe(now: int | None = None, file: Path | None = None) -> Iterator
     A request that it refused for what it is may be wrong: some are, on purpose.
     """
     faults: list[str] = []
+    for remembered in (meters.meter, portal.portal_configuration):
+        remembered.cache_clear()  # from another test, whose local Stripe may have had the same port
 
     def watch(exchange: Exchange) -> None:
         method, path, params, status, body = exchange
@@ -175,6 +178,31 @@ class Shop:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.headers["Location"] or error.read().decode()
+
+
+def sell_support(local: LocalStripe, customer: str, start: int, anchor: int) -> str:
+    """Subscribe the customer to what is not ours, by a meter of its own; give the subscription."""
+    v1 = client_of(local).v1
+    meter: Any = {
+        "display_name": "Support",
+        "event_name": "support",
+        "default_aggregation": {"formula": "sum"},
+        "event_time_window": "day",
+    }
+    metered = {"usage_type": "metered", "meter": v1.billing.meters.create(meter).id}
+    price: Any = {
+        "product": v1.products.create({"name": "Support"}).id,
+        "currency": "usd",
+        "unit_amount": 9_000,
+        "recurring": {"interval": "month", **metered},
+    }
+    subscription: Any = {
+        "customer": customer,
+        "items": [{"price": v1.prices.create(price).id}],
+        "backdate_start_date": start,
+        "billing_cycle_anchor": anchor,
+    }
+    return v1.subscriptions.create(subscription).id
 
 
 def wait_until_busy(shop: Shop) -> None:

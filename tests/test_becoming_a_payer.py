@@ -12,7 +12,7 @@ from billing import stripe_gateway, subscribing
 from billing.models import Account, StripeEvent
 from tests.at_stripe import DECEMBER, NOVEMBER, NOW, Till, account_of, open_till, query_of, send_all
 from tests.conftest import Holder
-from tests.local_stripe import at, control
+from tests.local_stripe import at, control, sell_support
 
 
 @pytest.fixture
@@ -157,6 +157,18 @@ def test_cancelling_holds_to_the_end_of_the_month_and_bills_what_is_owed(
     invoice = account.invoice_set.get()
     assert (invoice.status, invoice.total) == ("paid", 100)
     assert "Add a card" in text_of(browser)
+
+
+def test_another_subscription_of_the_customer_bills_no_predictions(
+    till: Till, owner: Holder
+) -> None:
+    customer = subscribing.stripe_customer_of(owner.customer)
+    sell_support(till.local, customer, NOVEMBER, DECEMBER)
+    account = subscribed(till, owner)
+    assert account.plan == "payg"
+    stripe_gateway.v1().subscriptions.cancel(account.stripe_subscription_id)
+    send_all(till.events())
+    assert account_of(owner.customer).plan == "free"
 
 
 def test_who_comes_back_after_the_end_is_billed_from_there_on(till: Till, owner: Holder) -> None:

@@ -20,8 +20,8 @@ from billing.models import Account, UsageHour
 from billing.plans import Tier
 from billing.stripe_gateway import Invoice, StripeRefused, StripeUnavailable
 from tests.conftest import Holder
-from tests.local_stripe import advance, client_of
-from tests.payers import END, EVENING, HOUR, PERIOD, Payer, Shop, open_shop, push_all
+from tests.local_stripe import advance, client_of, sell_support
+from tests.payers import END, EVENING, HOUR, PERIOD, START, Payer, Shop, open_shop, push_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 GOING = threading.Event()
@@ -40,8 +40,12 @@ def payer(shop: Shop, holder: Callable[..., Holder]) -> Payer:
 
 
 def invoice_of(payer: Payer) -> Invoice:
-    (invoice,) = stripe_gateway.list_invoices(payer.id)
+    (invoice,) = invoices_of(payer)
     return invoice
+
+
+def invoices_of(payer: Payer) -> list[Invoice]:
+    return stripe_gateway.list_invoices(payer.id)
 
 
 def close(shop: Shop) -> None:
@@ -237,6 +241,20 @@ def test_a_draft_of_somebody_else_is_left_alone(
     close(shop)
     assert invoice_of(foreign).status == "draft"
     assert invoice_of(foreign).auto_advance
+    assert Closing.objects.count() == 1
+
+
+def test_a_draft_of_what_else_the_customer_is_sold_is_left_alone(shop: Shop, payer: Payer) -> None:
+    start, end = int(START.timestamp()), int(END.timestamp())
+    support = sell_support(shop.local, payer.id, start, end)
+    shop.end_the_month()
+    (draft,) = (one for one in invoices_of(payer) if one.subscription == support)
+    hold(draft.id)
+    close(shop)
+    assert {one.subscription: (one.status, one.auto_advance) for one in invoices_of(payer)} == {
+        support: ("draft", True),
+        payer.account.stripe_subscription_id: ("paid", False),
+    }
     assert Closing.objects.count() == 1
 
 

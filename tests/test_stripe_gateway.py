@@ -8,7 +8,7 @@ import pytest
 from billing import stripe_gateway as gateway
 from billing.plans import GRADUATED
 from sandbox.stripe.server import LocalStripe
-from tests.local_stripe import advance, at, checked_stripe, control
+from tests.local_stripe import advance, at, checked_stripe, control, sell_support
 
 NOVEMBER, DECEMBER = at("2026-11-01 00:00"), at("2026-12-01 00:00")
 NOW = at("2026-11-16 10:30")
@@ -89,6 +89,22 @@ def test_from_usage_to_a_paid_invoice(local: LocalStripe, price: gateway.Price) 
         (1_000, 0),
         (2_000, 100),
     ]
+
+
+def test_what_else_a_customer_is_sold_is_none_of_our_subscriptions(
+    local: LocalStripe, price: gateway.Price
+) -> None:
+    customer = customer_with_card()
+    ours = subscribed(customer, price)
+    metered = sell_support(local, customer, NOVEMBER, DECEMBER)
+    assert gateway.subscriptions_of(customer) == [ours]
+    assert gateway.is_our_subscription(ours.id)
+    assert not gateway.is_our_subscription(metered)
+    with local.world.lock:
+        flat = local.world.store.all("price")[-1]
+        flat["recurring"] = {"interval": "month", "interval_count": 1, "usage_type": "licensed"}
+        local.world.store.put(flat)
+    assert gateway.subscriptions_of(customer) == [ours]
 
 
 def billed(local: LocalStripe, price: gateway.Price, card: str = "pm_card_visa") -> str:

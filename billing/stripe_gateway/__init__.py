@@ -57,6 +57,7 @@ from billing.stripe_gateway.portal import (
 )
 from billing.stripe_gateway.subscriptions import (
     create_subscription,
+    is_our_subscription,
     subscriptions_of,
 )
 from billing.stripe_gateway.values import (

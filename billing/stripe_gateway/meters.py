@@ -60,6 +60,10 @@ def meter(key: str, base: str) -> str:
     raise StripeRefused("There is no meter: run `manage.py stripe_setup`.")
 
 
+def our_meter() -> str:
+    return meter(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE)
+
+
 @asks_stripe
 def hourly_summaries(customer: str, start: int, end: int) -> list[Summary]:
     """What Stripe has counted from `start` on and before `end`, oldest first.
@@ -73,7 +77,6 @@ def hourly_summaries(customer: str, start: int, end: int) -> list[Summary]:
         "value_grouping_window": "hour",
         "limit": PAGE,
     }
-    id = meter(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE)
-    found = v1().billing.meters.event_summaries.list(id, wanted).auto_paging_iter()
+    found = v1().billing.meters.event_summaries.list(our_meter(), wanted).auto_paging_iter()
     summaries = [Summary(one.start_time, one.end_time, int(one.aggregated_value)) for one in found]
     return sorted(summaries, key=lambda summary: summary.start)

@@ -1,8 +1,12 @@
-"""Subscriptions: one bills the usage of a customer, month by month."""
+"""Subscriptions: one bills the usage of a customer, month by month.
+
+The same customer may be sold something else at the same Stripe: only what bills our meter is ours.
+"""
 
 from typing import Any
 
 from billing.stripe_gateway.client import MARK, PAGE, asks_stripe, v1
+from billing.stripe_gateway.meters import our_meter
 from billing.stripe_gateway.reading import id_of, metadata_of
 from billing.stripe_gateway.values import Subscription
 
@@ -27,9 +31,21 @@ def create_subscription(
 
 @asks_stripe
 def subscriptions_of(customer: str) -> list[Subscription]:
-    """All that the customer ever had, the newest first."""
+    """All of ours that the customer ever had, the newest first."""
     wanted = {"customer": customer, "status": "all", "limit": PAGE}
-    return [subscription_of(one) for one in v1().subscriptions.list(wanted).auto_paging_iter()]
+    found = v1().subscriptions.list(wanted).auto_paging_iter()
+    return [subscription_of(one) for one in found if bills_our_meter(one)]
+
+
+@asks_stripe
+def is_our_subscription(id: str) -> bool:
+    return bills_our_meter(v1().subscriptions.retrieve(id))
+
+
+def bills_our_meter(subscription: Any) -> bool:
+    prices = [item.price for item in subscription["items"].data]
+    # A price without a meter need not say so.
+    return our_meter() in [getattr(price.recurring, "meter", None) for price in prices]
 
 
 def subscription_of(subscription: Any) -> Subscription:
