@@ -1,5 +1,6 @@
 """The forms in which images are sent, and how each is read."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -23,8 +24,8 @@ from predictions.npy import finite_in_range, saved_array
 from predictions.number_arrays import numbers_in
 from predictions.pixels import WHITE, as_images, is_row, pixels_of
 
-# A picture in JSON whose base64 is no longer has few pixels.
-SHORT_TEXT = 100
+# In JSON, a text or the first of several where images stand.
+TEXT_FOR_AN_IMAGE = re.compile(rb'"images?"\s*:\s*\[?\s*"')
 
 
 def always(body: bytes) -> bool:
@@ -35,12 +36,11 @@ def never(body: bytes) -> bool:
     return False
 
 
-def has_long_text(body: bytes) -> bool:
-    """Whether anything between two quotes may be a picture; numbers stand in brackets."""
+def may_have_pictures(body: bytes) -> bool:
+    """Whether an image in it may be a text; one that escapes letters may say anything."""
     if b'"' not in body:
         return False
-    long = [part for part in body.split(b'"') if len(part) > SHORT_TEXT]
-    return any(b"[" not in part for part in long)
+    return b"\\" in body or TEXT_FOR_AN_IMAGE.search(body) is not None
 
 
 def all_of_it(body: bytes, content_type: str) -> bytes:
@@ -159,7 +159,7 @@ def images_of(value: Any) -> list[Any]:
 JSON = 2 * 2**20
 BINARY = 10 * 2**20
 FORMS = {
-    "application/json": Form(JSON, decode_json, has_long_text),
+    "application/json": Form(JSON, decode_json, may_have_pictures),
     "application/x-npy": Form(BINARY, decode_npy, quick=128 * 2**10),
     "image/png": Form(BINARY, decode_picture, always),
     "image/jpeg": Form(BINARY, decode_picture, always),
