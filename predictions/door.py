@@ -8,7 +8,6 @@ on to Django.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -23,6 +22,7 @@ from mnistapi.django_bridge import Application, Receive, Scope, Send
 from mnistapi.problems import BAD_REQUEST, MEDIA_TYPE, Problem, problem_from
 from mnistapi.uuid7 import uuid7
 from predictions import metrics
+from predictions.aside import Aside, Shares
 from predictions.calls import Answer, OpenCall, Outcome
 from predictions.endpoints import ENDPOINTS, Endpoint, Head
 from predictions.gathering import Gathering
@@ -38,8 +38,12 @@ UNAUTHORIZED = 401
 MAYBE_WITHOUT_A_ROW = {UNAUTHORIZED, 500, 503}
 # So many large bodies are held in memory; the next is not read before one of these is decoded.
 LARGE_HELD = 16
+LARGE_OF_ONE = 8  # of which one customer may have so many
 PATIENCE_SECONDS = 60  # for a body to arrive
-STALLED_SECONDS = 2  # in which nothing came of a large one, while no place is left for others
+# While no place is left for others, a large body gives up its own if nothing came of it for so
+# long, or if it comes more slowly.
+STALLED_SECONDS = 2
+LEAST_PACE = 16 * 2**10  # bytes a second
 
 log = structlog.get_logger("mnistapi.request")
 
@@ -52,9 +56,10 @@ class Door:
         self.keys = KnownKeys()
         # Large bodies are read, and what takes long is predicted, where they hold up such others
         # only; the pictures of a small body, where they hold up other such pictures only.
-        self.large = ThreadPoolExecutor(1, "large")
-        self.pictures = ThreadPoolExecutor(1, "pictures")
+        self.large = Aside("large")
+        self.pictures = Aside("pictures")
         self.room_for_large = asyncio.Semaphore(LARGE_HELD)
+        self.room_of_one = Shares(LARGE_OF_ONE)
         self.fixed = raw(api_headers.of_every_answer().items())
         self.is_https_only = settings.SECURE_SSL_REDIRECT
 
@@ -133,31 +138,30 @@ class Door:
                 await self.fill_large(call, endpoint, head, receive)
                 return
             body = await body_of(receive)
+            customer_id = call.key.customer_id
             if endpoint.has_pictures(head, body):
-                await aside(self.pictures, fill_and_predict, call, endpoint, head, body)
+                await self.pictures.run(customer_id, fill_and_predict, call, endpoint, head, body)
             else:
                 endpoint.fill(call, head, body)
                 if is_slow(call):
-                    await aside(self.large, predict, [call])
+                    await self.large.run(customer_id, predict, [call])
         except Problem as problem:
             call.refusal = problem
 
     async def fill_large(
         self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive
     ) -> None:
-        async with self.room_for_large:
-            body = await large_body_of(receive, self.room_for_large.locked)
-            await aside(self.large, fill_and_predict, call, endpoint, head, body)
+        customer_id = call.key.customer_id
+        room, own = self.room_for_large, self.room_of_one.of(customer_id)
+        async with own, room:
+            body = await large_body_of(receive, lambda: own.locked() or room.locked())
+            await self.large.run(customer_id, fill_and_predict, call, endpoint, head, body)
 
     async def send(self, send: Send, status: int, head: Pairs, headers: Any, body: bytes) -> None:
         length = (b"content-length", str(len(body)).encode())
         pairs = [*head, length, *raw(headers.items()), *self.fixed]
         await send({"type": "http.response.start", "status": status, "headers": pairs})
         await send({"type": "http.response.body", "body": body})
-
-
-async def aside(thread: Executor, work: Callable[..., None], *arguments: Any) -> None:
-    await asyncio.get_running_loop().run_in_executor(thread, work, *arguments)
 
 
 def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:
@@ -215,9 +219,10 @@ async def body_of(receive: Receive) -> bytes:
 
 
 async def large_body_of(receive: Receive, is_full: Callable[[], bool]) -> bytes:
-    """As `body_of`; but one that stalls gives up its place if `is_full` says that it is needed."""
+    """As `body_of`; but one that stalls, or comes in drops, gives up its place if `is_full` says
+    that it is needed."""
     parts: list[bytes] = []
-    began = time.monotonic()
+    began, size = time.monotonic(), 0
     while True:
         try:
             async with asyncio.timeout(STALLED_SECONDS):
@@ -229,7 +234,10 @@ async def large_body_of(receive: Receive, is_full: Callable[[], bool]) -> bytes:
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(parts)
-        if time.monotonic() - began > PATIENCE_SECONDS:
+        size += len(parts[-1])
+        seconds = time.monotonic() - began
+        is_slow = seconds > STALLED_SECONDS and size < LEAST_PACE * seconds
+        if seconds > PATIENCE_SECONDS or (is_slow and is_full()):
             raise late()
 
 

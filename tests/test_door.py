@@ -5,10 +5,11 @@ import os
 import secrets
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from http.client import HTTPException
 from io import BytesIO
@@ -31,7 +32,8 @@ from mnistapi.problems import (
     unavailable,
 )
 from mnistapi.protocol import MAX_HEAD
-from predictions.door import Door
+from predictions import door as doors
+from predictions.door import LARGE_HELD, Door
 from predictions.endpoints import PREDICTIONS
 from tests.conftest import DIGIT
 from tests.pictures import MULTIPART, THREE, form, jpeg, png
@@ -344,6 +346,59 @@ def test_large_bodies_beside_small_ones_are_all_answered_rightly(door: Server) -
         assert list(smalls) == [[3] * 10] * 8
         assert list(larges) == [{3}] * 4
     assert statuses(door, key) == [200] * 84
+
+
+def test_one_customer_cannot_have_all_the_room_for_large_bodies(
+    own_server: Callable[..., Server],
+) -> None:
+    server = own_server("asgi")
+    greedy, other = new_key(server), new_key(server)
+    begun = stalled_requests(server, greedy)["half a large body"]
+    with ExitStack() as open, dripping() as drip:
+        for _ in range(LARGE_HELD):
+            connection = open.enter_context(server.connected())
+            connection.sendall(begun)
+            drip(connection)
+        began = time.monotonic()
+        assert large_call(server, other).status == 200
+        assert time.monotonic() - began < AT_ONCE
+
+
+@contextmanager
+def dripping() -> Iterator[Callable[[socket.socket], None]]:
+    """Sends a byte a second on each of the connections that it is given."""
+    connections: list[socket.socket] = []
+    is_over = threading.Event()
+
+    def drip() -> None:
+        while not is_over.wait(1):
+            for connection in connections:
+                with suppress(OSError):
+                    connection.send(b"x")
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(drip)
+        try:
+            yield connections.append
+        finally:
+            is_over.set()
+
+
+@pytest.mark.parametrize(("is_full", "is_refused"), [(True, True), (False, False)])
+def test_a_large_body_that_comes_in_drops_gives_up_a_place_that_is_needed(
+    is_full: bool, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "STALLED_SECONDS", 0.1)
+    drops = iter(range(20))
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0.02)
+        return {"body": b"x", "more_body": next(drops) < 19}
+
+    reading = doors.large_body_of(receive, lambda: is_full)
+    with pytest.raises(Problem) if is_refused else nullcontext():
+        assert asyncio.run(reading) == b"x" * 20
+    assert (next(drops, None) is None) != is_refused
 
 
 def test_a_picture_does_not_wait_for_a_large_body_of_pictures(
