@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Least
 from django.utils import timezone
 
 from accounts import keys
@@ -80,6 +81,11 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
         now = timezone.now()
         return self.filter(revoked_at=None).filter(Q(expires_at=None) | Q(expires_at__gt=now))
 
+    def rotatable(self) -> "APIKeyQuerySet":
+        """Active keys without a successor: one with a successor expires as its overlap ends, which
+        is nothing that a third key should inherit."""
+        return self.active().filter(rotated_at=None)
+
     def revoke(self) -> int:
         """Make the keys dead at once, for good; count those that were not yet."""
         with transaction.atomic():
@@ -139,6 +145,9 @@ class APIKey(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    rotated_at = models.DateTimeField(
+        null=True, blank=True, help_text="since when it only works until its successor is in use"
+    )
     last_used_at = models.DateTimeField(null=True, blank=True)
 
     objects = APIKeyManager()
@@ -177,14 +186,14 @@ class APIKey(models.Model):
 
         Without an overlap it is revoked.
         """
-        end = timezone.now() + overlap
+        now = timezone.now()
         with transaction.atomic():  # never a successor beside a key that lives on
             issued: tuple[APIKey, str] = APIKey.objects.issue(
                 self.customer, Kind(self.kind), self.name, self.expires_at
             )
             if overlap:
-                lives_longer = Q(expires_at=None) | Q(expires_at__gt=end)
-                APIKey.objects.filter(lives_longer, pk=self.pk).update(expires_at=end)
+                end = Least(F("expires_at"), Value(now + overlap))
+                APIKey.objects.filter(pk=self.pk).update(rotated_at=now, expires_at=end)
             else:
                 self.revoke()
         return issued

@@ -144,7 +144,7 @@ def create_key(request: HttpRequest) -> HttpResponse:
 @form_of("keys")
 @transaction.atomic
 def rotate_key(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(locked(customer_of(request)).keys.active(), pk=pk)
+    row = get_object_or_404(locked(customer_of(request)).keys.rotatable(), pk=pk)
     form = RotateForm(request.POST)
     if form.is_valid() and form.cleaned_data["overlap"]:
         refuse_too_many(row.customer, form)

@@ -526,6 +526,15 @@ def test_a_rotated_key_works_until_the_overlap_is_over(browser: Client, owner: H
     assert abs(old.expires_at - timezone.now() - timedelta(days=1)) < timedelta(minutes=1)
 
 
+def test_a_key_has_one_successor(browser: Client, owner: Holder) -> None:
+    """A second one would inherit the end of the overlap, and die with it."""
+    rotate = reverse("rotate-key", args=[owner.row.pk])
+    assert browser.post(rotate, {"overlap": "24"}).status_code == 200
+    assert rotate not in browser.get(reverse("keys")).content.decode()
+    assert browser.post(rotate, {"overlap": "24"}).status_code == 404
+    assert [key.expires_at for key in owner.customer.keys.rotatable()] == [None]
+
+
 def test_a_key_rotated_without_overlap_is_revoked(browser: Client, owner: Holder) -> None:
     browser.post(reverse("rotate-key", args=[owner.row.pk]), {"overlap": "0"})
     assert APIKey.objects.get(pk=owner.row.pk).state == "revoked"
