@@ -1,7 +1,7 @@
 """Make a candidate the current release, if it has earned it: `python -m model.release CANDIDATE`.
 
 Candidate and current answer the same images. Where the candidate is not better, or worse in
-anything else, it is refused, with all the reasons, and the command exits with 1; nothing has
+anything else, it is refused, with all the reasons, and the command exits with 3; nothing has
 changed then. Otherwise it is copied under the releases, and serving.json names it.
 """
 
@@ -30,6 +30,8 @@ SIGNIFICANT = 0.05  # what happens by chance less often than this is taken for n
 CALIBRATED = 0.005  # expected calibration error
 BUDGET = 0.3  # milliseconds an image, by LiteRT on one thread
 NOISE = 1.1  # a ratio of times below this is none
+
+REFUSED = 3  # the exit code; Python's is 1 for whatever went wrong, and 2 for wrong arguments
 
 
 class Duel(NamedTuple):
@@ -194,7 +196,7 @@ def main() -> None:
         parser.error(str(error))
     if objections:
         print(f"{candidate.name} is refused, {current.name} stays:", *objections, sep="\n- ")
-        sys.exit(1)
+        sys.exit(REFUSED)
     print(f"{candidate.name} takes the place of {current.name}: {won(comparison)}")
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from model import release, serving
+
 ROOT = Path(__file__).parent.parent
 JENKINSFILE = (ROOT / "Jenkinsfile").read_text()
 COMMANDS = re.findall(r"(?:sh |script: )'([^']+)'", JENKINSFILE)
@@ -48,6 +50,24 @@ def test_the_commands_exist_and_know_their_options(
     usage = capsys.readouterr().out
     for option in (word for word in words[3:] if word.startswith("--")):
         assert option in usage
+
+
+def test_only_a_refusal_is_no_failure_of_the_build() -> None:
+    assert f"if (code != 0 && code != {release.REFUSED}) {{ error" in JENKINSFILE
+    assert f"if (code == {release.REFUSED}) {{ currentBuild.result = 'NOT_BUILT' }}" in JENKINSFILE
+
+
+def test_no_candidate_has_the_name_of_a_release() -> None:
+    (name,) = re.findall(r'CANDIDATE = ".*/(.+)\$\{BUILD_NUMBER\}"', JENKINSFILE)
+    assert not [folder for folder in serving.RELEASES.glob("*/") if folder.name.startswith(name)]
+
+
+def test_what_is_pushed_is_the_product_without_what_the_build_left_beside_it() -> None:
+    """`cf push` does not look into .gitignore, and takes no more than a GB or so."""
+    ignored = (ROOT / ".cfignore").read_text().splitlines()
+    built = [line.removeprefix("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    assert set(built) | {"secrets.yml"} <= set(ignored)
+    assert not {"model/", "mnistapi/", "requirements.txt"} & set(ignored)
 
 
 def test_it_runs_on_a_schedule() -> None:

@@ -129,7 +129,7 @@ def test_a_retraining_goes_live_only_if_it_is_better(
     shutil.copytree(better, equal)
     capsys.readouterr()
 
-    assert gate(worse, monkeypatch) == 1
+    assert gate(worse, monkeypatch) == release.REFUSED
     refusal = capsys.readouterr().out
     assert refusal.startswith("worse-1 is refused, short-1 stays:\n- it is not better")
     assert serving_file.read(releases).current == "short-1"
@@ -141,7 +141,7 @@ def test_a_retraining_goes_live_only_if_it_is_better(
     for file in better.iterdir():
         assert (releases / "better-1" / file.name).read_bytes() == file.read_bytes()
 
-    assert gate(equal, monkeypatch) == 1
+    assert gate(equal, monkeypatch) == release.REFUSED
     refusal = capsys.readouterr().out
     assert "0 are right with it alone, 0 with the current one alone (p = 1" in refusal
     assert serving_file.read(releases).current == "better-1"
