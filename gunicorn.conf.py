@@ -16,6 +16,9 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "mnistapi.worker.Worker"
 timeout = 30
 graceful_timeout = 30
+# Longer than a router in front keeps an idle connection (Cloud Foundry and Heroku: 90 s), so that
+# no request meets one that is being closed.
+keepalive = 100
 preload_app = False
 logconfig_dict = LOGGING
 control_socket_disable = True
