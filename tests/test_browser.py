@@ -203,6 +203,9 @@ def test_a_digit_is_drawn_in_the_playground(person: Person, server: Server) -> N
     outcome.get_by_text("None: blank").wait_for()
     assert server.rows(CALLS_OF, person.email) == [("softmax-1", 200, 1), ("cnn-1", 200, 1)]
 
+    ask(f"{key[:20]}…{key[-4:]}")  # as the page of keys shows it
+    outcome.get_by_text("a whole one is shown once").wait_for()
+
     ask(key[:-1])
     outcome.get_by_text("API key", exact=False).first.wait_for()
     assert [text for text in person.complaints if "401" in text] == person.complaints

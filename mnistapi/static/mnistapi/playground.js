@@ -40,12 +40,17 @@ function placeOf(event) {
 
 async function ask(event) {
   event.preventDefault();
+  const key = document.querySelector("#key").value.trim();
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    outcome.replaceChildren(element("p", "This is no key: a whole one is shown once, when it is made.", "warning"));
+    return;
+  }
   const button = document.querySelector("#ask");
   button.disabled = true;
   try {
     const response = await fetch(form.dataset.api, {
       method: "POST",
-      headers: { Authorization: `Bearer ${document.querySelector("#key").value.trim()}` },
+      headers: { Authorization: `Bearer ${key}` },
       body: await asked(),
     });
     const body = await response.json();
