@@ -27,6 +27,12 @@ else:
 NAMED_IN_CONFIRMATION = 20
 
 
+SIGN_IN_ALONE = (
+    "Whether this person can sign in. Calls with the keys go on, and are billed: suspend the "
+    "account as well to end that."
+)
+
+
 class UserCreationForm(CreationForm):
     class Meta:
         model = User
@@ -61,6 +67,12 @@ class UserAdmin(BaseUserAdmin):
             },
         ),
     )
+
+    def get_form(
+        self, request: HttpRequest, obj: User | None = None, change: bool = False, **options: Any
+    ) -> Any:
+        help_texts = {"is_active": SIGN_IN_ALONE}
+        return super().get_form(request, obj, change=change, help_texts=help_texts, **options)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """An address that was replaced signs nobody in any more; the new one is to be confirmed."""

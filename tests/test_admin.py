@@ -275,6 +275,11 @@ def test_a_user_is_changed_and_found_by_email(admin: Client, owner: Holder) -> N
     assert User.objects.get(email="owner@example.com").first_name == "Ada"
 
 
+def test_who_locks_a_person_out_is_told_that_calls_go_on(admin: Client, owner: Holder) -> None:
+    page = admin.get(f"{USERS}{owner.customer.user.pk}/change/").content.decode()
+    assert "Calls with the keys go on, and are billed: suspend the account" in page
+
+
 def test_an_address_that_an_operator_replaces_signs_nobody_in_any_more(
     admin: Client, owner: Holder, client: Client
 ) -> None:
