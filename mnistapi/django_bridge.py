@@ -5,12 +5,13 @@ handler neither is so: each request has a thread of its own, and what streams is
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import IO, Any, cast
 
 import structlog
 from a2wsgi import WSGIMiddleware
 from django.conf import settings
+from django.http import FileResponse
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -19,24 +20,34 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 THREADS = 8
+# What a platform and its operator look at must be answered also while all of these are taken.
+PROBES = {"/livez", "/readyz", "/metrics"}
+PROBE_THREADS = 2
+BLOCK = 64 * 2**10  # of a file, at a time
 
 log = structlog.get_logger()
 
 
 def bridge(django: Any) -> Application:
     """The ASGI application that runs a WSGI one."""
-    threads = cast(Application, WSGIMiddleware(until_the_client_is_gone(django), workers=THREADS))
+    wsgi = until_the_client_is_gone(django)
+    threads = cast(Application, WSGIMiddleware(wsgi, workers=THREADS))
+    probes = cast(Application, WSGIMiddleware(wsgi, workers=PROBE_THREADS))
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         messages = await arrived(receive)
         send = without_errors(send)
+        pool = probes if scope["path"] in PROBES else threads
         if messages[-1].get("more_body"):
-            await threads(trusted(scope), replayed(messages, receive), send)
+            await pool(trusted(scope), replayed(messages, receive), send)
             return
         gone = asyncio.ensure_future(receive())  # all that can come yet is the end
+        files: list[FileResponse] = []
         try:
-            known = trusted(scope) | {"gone": gone}
-            await threads(known, replayed(messages, receive), send)
+            known = trusted(scope) | {"gone": gone, "files": files}
+            await pool(known, replayed(messages, receive), before(files, send))
+            for file in files:
+                await send_file(file, send, gone)
         finally:
             gone.cancel()
 
@@ -44,11 +55,16 @@ def bridge(django: Any) -> Application:
 
 
 def until_the_client_is_gone(django: Any) -> Any:
-    """A long download ends with its client: else its thread would go on for nobody."""
+    """A long download ends with its client: else its thread would go on for nobody. A file leaves
+    its thread at once, which would wait for whoever hardly fetches it."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-        gone = environ["asgi.scope"].get("gone")
+        scope = environ["asgi.scope"]
+        gone, files = scope.get("gone"), scope.get("files")
         answer = django(environ, start_response)
+        if files is not None and getattr(answer, "file_to_stream", None):
+            files.append(answer)
+            return
         try:
             for chunk in answer:
                 yield chunk
@@ -58,6 +74,28 @@ def until_the_client_is_gone(django: Any) -> Any:
             answer.close()
 
     return application
+
+
+def before(files: Sequence[FileResponse], send: Send) -> Send:
+    """What a thread sends, but not the end of it if a file is to follow."""
+
+    async def send_or_hold(message: Message) -> None:
+        is_end = message["type"] == "http.response.body" and not message.get("more_body")
+        if not (files and is_end):
+            await send(message)
+
+    return send_or_hold
+
+
+async def send_file(answer: FileResponse, send: Send, gone: asyncio.Future[Message]) -> None:
+    """Block by block, each when the client has taken the one before."""
+    file = cast(IO[bytes], answer.file_to_stream)
+    try:
+        while not gone.done() and (block := file.read(BLOCK)):
+            await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        answer.close()
 
 
 def without_errors(send: Send) -> Send:

@@ -8,13 +8,14 @@ became of it. And one that offers to speak another protocol is answered in this 
 """
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 MAX_HEAD = 64 * 2**10
 PATIENCE_SECONDS = 60  # with a client; at most twice that
+LEAST_PACE = 2**10  # bytes a second, in which an answer is fetched that is not yet
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -26,7 +27,7 @@ class Protocol(HttpToolsProtocol):
         self.outside = 0  # bytes of the request that arrives which are not of its body, or not yet
         self.arrived = 0  # whole requests
         self.answered: RequestResponseCycle | None = None  # while `cycle` is the last that came
-        self.seen = (0, 0)
+        self.seen = Seen(0, 0, 0)
         self.next_look = self.loop.call_later(PATIENCE_SECONDS, self.look)
         super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
 
@@ -47,10 +48,12 @@ class Protocol(HttpToolsProtocol):
         For a request to be finished, or for an answer to be fetched.
         """
         unfetched = self.transport.get_write_buffer_size()
-        if (self.arrived, unfetched) == self.seen and (unfetched or self.is_waiting()):
+        written = self.transport.written  # type: ignore[attr-defined]
+        before, self.seen = self.seen, Seen(self.arrived, unfetched, written - unfetched)
+        is_awaited = self.arrived == before.arrived and self.is_waiting()
+        if is_awaited or self.seen.is_hardly_fetched_since(before):
             self.transport.abort()
         else:
-            self.seen = (self.arrived, unfetched)
             self.next_look = self.loop.call_later(PATIENCE_SECONDS, self.look)
 
     def is_waiting(self) -> bool:
@@ -124,17 +127,32 @@ class Protocol(HttpToolsProtocol):
         return True
 
 
+class Seen(NamedTuple):
+    """What there was of a connection: requests, and bytes of answers."""
+
+    arrived: int
+    unfetched: int
+    fetched: int
+
+    def is_hardly_fetched_since(self, before: "Seen") -> bool:
+        """Whether an answer was to be fetched at both looks, and next to nothing was."""
+        fetched = self.fetched - before.fetched
+        return min(before.unfetched, self.unfetched) > 0 and fetched < LEAST_PACE * PATIENCE_SECONDS
+
+
 class JoinedWrites:
     """A transport that holds the head of an answer back until what follows it is written."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._held = b""
+        self.written = 0  # bytes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
+        self.written += len(data)
         if self._held:
             self._transport.write(self._held + data)
             self._held = b""

@@ -20,10 +20,12 @@ import numpy as np
 import orjson
 import psycopg2
 import pytest
+from django.http import HttpResponse
 from PIL import Image
 from structlog.testing import capture_logs
 
 from accounts.authentication import no_such_key
+from mnistapi.django_bridge import PROBES, THREADS, Application, bridge
 from mnistapi.problems import (
     WRONG_SHAPE,
     Problem,
@@ -31,7 +33,7 @@ from mnistapi.problems import (
     outcome_unknown,
     unavailable,
 )
-from mnistapi.protocol import MAX_HEAD
+from mnistapi.protocol import MAX_HEAD, Seen
 from predictions import door as doors
 from predictions.door import LARGE_HELD, Door
 from predictions.endpoints import PREDICTIONS
@@ -306,6 +308,67 @@ def test_clients_that_ask_for_much_at_once_and_leave_keep_no_thread(server: Serv
     began = time.monotonic()
     assert {server.get("/accounts/login/").status for _ in range(10)} == {200}
     assert time.monotonic() - began < AT_ONCE
+
+
+def test_files_that_are_not_fetched_hold_no_thread(own_server: Callable[..., Server]) -> None:
+    server = own_server("asgi")
+    request = f"GET {LARGE_FILE} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+    with ExitStack() as open:
+        for _ in range(2 * LEAVING):
+            open.enter_context(server.connected()).sendall(request * 10)
+        time.sleep(3)  # now as much is on its way as there is room for
+        began = time.monotonic()
+        assert {server.get(path).status for path in ("/accounts/login/", "/readyz")} == {200}
+        assert time.monotonic() - began < AT_ONCE
+
+
+@pytest.mark.parametrize("path", sorted(PROBES))
+def test_a_probe_is_answered_while_pages_take_all_threads(path: str) -> None:
+    is_over = threading.Event()
+
+    def django(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/slow/":
+            is_over.wait(AT_ONCE)
+        start_response("200 OK", [])
+        return HttpResponse()
+
+    async def ask() -> None:
+        application = bridge(django)
+        slow = [asyncio.ensure_future(asked(application, "/slow/")) for _ in range(2 * THREADS)]
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(AT_ONCE / 2):
+            await asked(application, path)
+        is_over.set()
+        await asyncio.gather(*slow)
+
+    asyncio.run(ask())
+
+
+async def asked(application: Application, path: str) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request"}
+
+    async def send(message: dict[str, Any]) -> None: ...
+
+    scope = {"type": "http", "method": "GET", "http_version": "1.1", "path": path}
+    await application(scope | {"query_string": b"", "headers": []}, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_hardly_fetched"),
+    [
+        (Seen(1, 0, 0), Seen(1, 9, 0), False),
+        (Seen(1, 9, 0), Seen(1, 9, 0), True),
+        (Seen(1, 9, 0), Seen(1, 8, 1), True),
+        (Seen(1, 9, 0), Seen(9, 9, 1), True),
+        (Seen(1, 9, 0), Seen(1, 9, 10**6), False),
+        (Seen(1, 9, 0), Seen(1, 0, 9), False),
+    ],
+)
+def test_an_answer_is_fetched_in_more_than_drops(
+    before: Seen, now: Seen, is_hardly_fetched: bool
+) -> None:
+    assert now.is_hardly_fetched_since(before) == is_hardly_fetched
 
 
 def test_a_connection_on_which_answers_are_not_fetched_is_closed_and_its_thread_goes_on(
