@@ -47,6 +47,8 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+MOTTLED = 30  # in steps of lightness; black on a fiftieth of a sheet is a deviation of 36
+
 Grey = NDArray[np.uint8]  # [h, w]
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and is held in `opened`
@@ -161,7 +163,8 @@ def lightness(picture: Image.Image) -> Image.Image:
 def on_paper(picture: Image.Image) -> Image.Image:
     """A drawing of which parts are transparent, on paper on which it can be seen.
 
-    If it is more than half transparent, what is there is ink, and else it is mostly paper itself.
+    If it is more than half transparent, what is there is ink, unless it is a sheet; else it is
+    mostly paper itself.
     """
     if picture.mode.startswith("I"):
         return lightness(picture)
@@ -169,11 +172,23 @@ def on_paper(picture: Image.Image) -> Image.Image:
     alpha = layers.getchannel("A")
     lights = layers.convert("L")
     there = ImageStat.Stat(lights, alpha)
-    level = there.mean[0] if there.count[0] else 0
-    is_ink = ImageStat.Stat(alpha).mean[0] < 128
-    paper = Image.new("L", picture.size, round((0 if level > 127 else 255) if is_ink else level))
+    level = there.median[0] if there.count[0] else 0
+    is_ink = ImageStat.Stat(alpha).mean[0] < 128 and not is_sheet(lights, alpha, level)
+    paper = Image.new("L", picture.size, (0 if level > 127 else 255) if is_ink else level)
     paper.paste(lights, mask=alpha)
     return paper
+
+
+def is_sheet(lights: Image.Image, alpha: Image.Image, level: float) -> bool:
+    """Whether what is there, mostly of lightness `level`, has other things on it, and is cut out by
+    straight lines that do not cross these. The edge of ink is its own outline, and fades."""
+    box = alpha.getbbox()
+    if box is None or ImageStat.Stat(lights, alpha).stddev[0] < MOTTLED:
+        return False
+    seen, opacity = (np.asarray(layer.crop(box), np.int16) for layer in (lights, alpha))
+    is_level = (opacity > 127) & (abs(seen - level) < MOTTLED)
+    edges = is_level[0], is_level[-1], is_level[:, 0], is_level[:, -1]
+    return bool(np.concatenate(edges).mean() > 0.5)
 
 
 def normalised(greys: Sequence[Grey], ink: str | None) -> Images:

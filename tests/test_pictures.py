@@ -62,6 +62,13 @@ def test_a_picture_of_28_by_28_is_what_its_numbers_are(file: bytes) -> None:
     np.testing.assert_allclose(decoded(file), AS_NUMBERS[0, :, :, 0], atol=atol)
 
 
+def cut_out(side: int) -> Any:
+    """A sheet of which nothing is transparent, in the middle of a canvas that is."""
+    canvas = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+    canvas.paste(LARGE.convert("RGBA"), ((side - 280) // 2,) * 2)
+    return canvas
+
+
 MODES = {
     "grey": png(LARGE),
     "RGB": png(LARGE.convert("RGB")),
@@ -77,6 +84,8 @@ MODES = {
     "progressive JPEG": jpeg(LARGE.convert("RGB"), progressive=True),
     "dark ink on nothing": png(with_alpha(0)),
     "light ink on nothing": png(with_alpha(255)),
+    "a sheet of half of the canvas": png(cut_out(400)),
+    "a sheet of a sixth of the canvas": png(cut_out(680)),
     "paper with a corner of nothing": png(
         stacked(
             GREY, GREY, GREY, np.where(np.add.outer(np.arange(280), np.arange(280)) < 40, 0, 255)
@@ -87,6 +96,14 @@ MODES = {
         Image.fromarray(GREY.astype(np.uint16) * 257), transparency=0
     ),
 }
+
+
+def test_a_stroke_without_soft_edges_is_ink_on_a_transparent_canvas() -> None:
+    stroke = Image.new("L", (280, 280), 255)
+    stroke.paste(150, (129, 39, 151, 241))
+    stroke.paste(0, (130, 40, 150, 240))
+    transparent = png(stroke.convert("RGB"), transparency=(255, 255, 255))
+    np.testing.assert_allclose(decoded(transparent), decoded(png(stroke)), atol=0.01)
 
 
 @pytest.mark.parametrize("mode", MODES)
