@@ -11,16 +11,25 @@ from smtplib import SMTPException
 import structlog
 from django.core.mail import mail_admins
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from billing import ledger, meter, stripe_gateway
 from billing.decision import month_of
 from billing.invoices import time_of_books
-from billing.meter_models import Closing
+from billing.meter_models import Closing, MeterPush
 from billing.models import Account
 from billing.proof import Evidence, Hours, unlike
-from billing.proving import billed, live_hours, metered_hours, pushed_hours, tiers_of, utc
+from billing.proving import (
+    billed,
+    live_hours,
+    metered_hours,
+    pushed_hours,
+    pushes_of,
+    tiers_of,
+    utc,
+)
 from billing.stripe_gateway import Invoice, StripeRefused
 
 PATIENCE = timedelta(minutes=10)  # as late as Stripe's summaries may be before anybody has to look
@@ -78,7 +87,7 @@ def advance(account: Account, draft: Invoice, closing: Closing) -> None:
         invoice=billed(stripe_gateway.retrieve_invoice(draft.id)),
     )
     if differences := evidence.differences():
-        differ(closing, evidence, differences)
+        differ(closing, pushes_of(customer, start, end), evidence, differences)
     else:
         finalise(closing)
 
@@ -130,10 +139,14 @@ def finalise(closing: Closing) -> None:
     Closing.objects.filter(pk=closing.pk).update(closed_at=Now(), difference="")
 
 
-def differ(closing: Closing, evidence: Evidence, differences: list[str]) -> None:
-    """After some patience push once more what Stripe took and does not have; then tell somebody."""
+def differ(
+    closing: Closing, pushes: QuerySet[MeterPush], evidence: Evidence, differences: list[str]
+) -> None:
+    """After some patience push once more what Stripe took and does not have; then tell somebody.
+
+    `pushes` are those of the closed period: the ones of the new month never rest.
+    """
     long_ago = timezone.now() - PATIENCE
-    pushes = closing.customer.meterpush_set
     if closing.opened_at > long_ago or pushes.filter(pushed_at__gt=long_ago).exists():
         return
     difference = "\n".join(differences)

@@ -14,7 +14,7 @@ from accounts.keys import Kind
 from accounts.models import Customer
 from billing import stripe_gateway
 from billing.decision import first_instant, month_of, next_month
-from billing.meter_models import Proof
+from billing.meter_models import MeterPush, Proof
 from billing.models import Account
 from billing.plans import PAYG, PLANS, Tier
 from billing.proof import Billed, Evidence, Hours
@@ -158,9 +158,13 @@ def metered_hours(customer: str, start: datetime, end: datetime) -> Hours:
     return {utc(one.start): one.units for one in summaries if one.units}
 
 
+def pushes_of(customer: Customer, start: datetime, end: datetime) -> QuerySet[MeterPush]:
+    return customer.meterpush_set.filter(hour__gte=start, hour__lt=end)
+
+
 def pushed_hours(customer: Customer, start: datetime, end: datetime) -> Hours:
     """What Stripe took; not what may have been lost."""
-    rows = customer.meterpush_set.filter(hour__gte=start, hour__lt=end)
+    rows = pushes_of(customer, start, end)
     return {row.hour: row.units for row in rows if row.units is not None}
 
 

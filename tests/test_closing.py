@@ -173,6 +173,26 @@ def test_what_stripe_lost_is_sent_again_before_anybody_is_told(shop: Shop, payer
     assert (Closing.objects.get().difference, mail.outbox) == ("", [])
 
 
+def test_what_is_pushed_of_the_new_month_does_not_make_a_closing_wait(
+    shop: Shop, payer: Payer
+) -> None:
+    payer.uses(1_200)
+    push_all()
+    shop.count()
+    lose_an_hour(shop)
+    shop.end_the_month()
+    close(shop)
+    later()
+    payer.uses(50, END)
+    push_all()
+    close(shop)
+    assert "Stripe's meter / ledger: 0 / 1200 units" in Closing.objects.get().difference
+    for _ in range(2):
+        close(shop)
+    assert payer.pushes() == [(EVENING, 2, 1_200), (END, 1, 50)]
+    assert (invoice_of(payer).status, invoice_of(payer).total) == ("paid", 10)
+
+
 def test_a_draft_that_goes_on_differing_stays_one_and_an_operator_is_told_once(
     shop: Shop, payer: Payer
 ) -> None:
