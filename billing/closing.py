@@ -10,7 +10,7 @@ from smtplib import SMTPException
 
 import structlog
 from django.core.mail import mail_admins
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -30,7 +30,7 @@ from billing.proving import (
     tiers_of,
     utc,
 )
-from billing.stripe_gateway import Invoice, StripeRefused
+from billing.stripe_gateway import Invoice, StripeRefused, StripeUnavailable
 
 PATIENCE = timedelta(minutes=10)  # as late as Stripe's summaries may be before anybody has to look
 # Stripe's clock may be ahead of the database's, but never by as much as this.
@@ -54,7 +54,10 @@ def close_drafts(stopped: threading.Event) -> None:
 
 
 def close(draft: Invoice) -> None:
-    """Go on with a draft, if it is one of ours; what Stripe refuses of it holds up no other."""
+    """Go on with a draft, if it is one of ours; whatever becomes of it holds up no other.
+
+    Raises StripeUnavailable.
+    """
     account = Account.objects.filter(stripe_customer_id=draft.customer).first()
     if not account or not stripe_gateway.is_our_subscription(draft.subscription):
         return
@@ -64,10 +67,18 @@ def close(draft: Invoice) -> None:
         advance(account, draft, closing)
     except StripeRefused as refusal:
         tell(closing, f"Stripe refuses: {refusal}")
+    except (StripeUnavailable, OperationalError, InterfaceError):
+        raise
+    except Exception as fault:
+        log.exception("closing_failed", invoice=draft.id)
+        tell(closing, f"The worker fails: {fault!r}")
 
 
 def advance(account: Account, draft: Invoice, closing: Closing) -> None:
-    """Hold the draft, settle its hours and compare; finalise it if all agrees."""
+    """Hold the draft, settle its hours and compare; finalise it if all agrees.
+
+    Raises StripeFault.
+    """
     if draft.auto_advance:
         hold(draft.id)
     start, end = utc(draft.period_start), utc(draft.period_end)
@@ -75,8 +86,13 @@ def advance(account: Account, draft: Invoice, closing: Closing) -> None:
     if timedelta(0) < end - timezone.now() < CLOCKS_DIFFER:
         return
     hours = settled_hours(account, start, end)
-    if not push_all(account, hours, pushed_hours(customer, start, end)):
+    pushes = pushes_of(customer, start, end)
+    refused = refused_hours(pushes)
+    due = {hour: units for hour, units in hours.items() if hour not in refused}
+    if not push_all(account, due, pushed_hours(customer, start, end)):
         return
+    if refused:
+        raise StripeRefused(in_words(refused))
     evidence = Evidence(
         period=closing.period,
         tiers=tiers_of(account),
@@ -87,7 +103,7 @@ def advance(account: Account, draft: Invoice, closing: Closing) -> None:
         invoice=billed(stripe_gateway.retrieve_invoice(draft.id)),
     )
     if differences := evidence.differences():
-        differ(closing, pushes_of(customer, start, end), evidence, differences)
+        differ(closing, pushes, evidence, differences)
     else:
         finalise(closing)
 
@@ -116,6 +132,18 @@ def hold(invoice_id: str) -> None:
 def settled_hours(account: Account, start: datetime, end: datetime) -> Hours:
     ledger.wait_for([account.pk])
     return live_hours(account.customer, start, end)
+
+
+def refused_hours(pushes: QuerySet[MeterPush]) -> dict[datetime, str]:
+    """Those that Stripe refused, with its reason, and that are not due again yet."""
+    refused = pushes.exclude(trouble="").filter(due_at__gt=Now()).order_by("hour")
+    return dict(refused.values_list("hour", "trouble"))
+
+
+def in_words(refused: dict[datetime, str]) -> str:
+    """How many, and the reason of the first: mostly it is that of all."""
+    hour, trouble = next(iter(refused.items()))
+    return f"{len(refused)} of the hours; {hour:%Y-%m-%d %H}:00: {trouble}"
 
 
 def push_all(account: Account, hours: Hours, pushed: Hours) -> bool:

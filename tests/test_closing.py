@@ -2,22 +2,23 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from smtplib import SMTPException
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core import mail
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from accounts.keys import Kind
-from billing import closing, stripe_gateway
+from billing import closing, meter, stripe_gateway
 from billing.closing import PATIENCE, close_drafts, hold
 from billing.meter_models import Closing, MeterClaim, MeterPush
 from billing.models import Account, UsageHour
 from billing.plans import Tier
+from billing.proof import Hours
 from billing.stripe_gateway import Invoice, StripeRefused, StripeUnavailable
 from tests.conftest import Holder
 from tests.local_stripe import advance, client_of, sell_support
@@ -332,6 +333,74 @@ def test_a_draft_that_stripe_refuses_to_finalise_holds_up_no_other(
         "Stripe refuses: The customer has no address."
     )
     assert [told.to for told in mail.outbox] == [["operator@example.com"]]
+
+
+def test_an_hour_that_stripe_refuses_waits_for_its_time_and_an_operator_is_told(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer.uses(1_200)
+    payer.uses(300, END - HOUR)
+    send = stripe_gateway.send_meter_event
+
+    def refuse(customer: str, value: int, timestamp: int) -> None:
+        if value == 300:
+            raise StripeRefused("The meter is archived.")
+        send(customer, value, timestamp)
+
+    monkeypatch.setattr(stripe_gateway, "send_meter_event", refuse)
+    shop.end_the_month()
+    for _ in range(4):
+        close(shop)
+    assert payer.pushes() == [(EVENING, 1, 1_200), (END - HOUR, 1, None)]
+    assert Closing.objects.get().difference == (
+        f"Stripe refuses: 1 of the hours; {END - HOUR:%Y-%m-%d %H}:00: The meter is archived."
+    )
+    (told,) = mail.outbox
+    assert "The meter is archived." in told.body
+    monkeypatch.undo()
+    MeterPush.objects.update(due_at=timezone.now())
+    for _ in range(2):
+        close(shop)
+    assert (invoice_of(payer).status, invoice_of(payer).total) == ("paid", 25)
+    assert Closing.objects.get().difference == ""
+
+
+def test_a_fault_of_ours_in_one_draft_holds_up_no_other(
+    shop: Shop, holder: Callable[..., Holder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payers = [shop.payer(holder(f"{number}@example.com", Kind.LIVE)) for number in range(3)]
+    broken = payers[-1]  # the newest is the first of Stripe's list
+    shop.end_the_month()
+    monkeypatch.setattr(meter, "PUSHERS", 1)
+    settled_hours = closing.settled_hours
+
+    def settled(account: Account, *month: datetime) -> Hours:
+        if account == broken.account:
+            raise ValueError("a fault of ours")
+        return settled_hours(account, *month)
+
+    monkeypatch.setattr(closing, "settled_hours", settled)
+    close(shop)
+    assert [invoice_of(payer).status for payer in payers] == ["paid", "paid", "draft"]
+    differing = Closing.objects.exclude(difference="").get()
+    assert (differing.customer, differing.difference) == (
+        broken.holder.customer,
+        "The worker fails: ValueError('a fault of ours')",
+    )
+    assert len(mail.outbox) == 1
+
+
+def test_a_database_that_is_lost_is_told_of_no_draft(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*arguments: object) -> None:
+        raise OperationalError("server closed the connection")
+
+    shop.end_the_month()
+    monkeypatch.setattr(closing, "settled_hours", lost)
+    with pytest.raises(OperationalError):
+        close_drafts(GOING)
+    assert Closing.objects.get().difference == ""
 
 
 def test_a_stripe_that_is_away_ends_the_pass(shop: Shop, payer: Payer) -> None:
