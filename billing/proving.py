@@ -44,10 +44,10 @@ class AtStripe:
         )
 
     def invoice_of(self, period: date) -> Invoice | None:
-        """The one of the month; not one that was voided."""
+        """The one of the month; one that was voided only if there is no other."""
         start = first_instant(period).timestamp()
         ours = [one for one in self.invoices if one.period_start == start]
-        return next((one for one in ours if one.status != "void"), None)
+        return min(ours, key=lambda one: one.status == "void", default=None)
 
 
 def prove(customer: Customer, periods: Iterable[date]) -> Iterator[Proof]:
@@ -80,7 +80,8 @@ def gather(account: Account, stripe: AtStripe, period: date) -> Evidence:
     pushed = pushed_hours(account.customer, start, end) if is_billed else None
     hours, log = ledger_and_log(account.customer, start, end)
     now = timezone.now()
-    late = is_billed and not final and bool(hours) and now > end + DRAFT
+    is_awaited = is_billed and not final and not (invoice and invoice.status == "void")
+    late = is_awaited and bool(hours) and now > end + DRAFT
     return Evidence(
         period=period,
         tiers=tiers_of(account),

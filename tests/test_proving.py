@@ -196,6 +196,23 @@ def test_a_month_that_was_never_billed_is_named_when_stripe_had_its_time(
     assert differs("--period", MONTH).endswith(" is a draft")
 
 
+def test_a_month_whose_invoice_was_voided_lacks_none(shop: Shop, payer: Payer) -> None:
+    close_the_month(shop)
+    altered(shop, "invoice", status="void", total=26)
+    assert prove("--period", MONTH)
+    MeterPush.objects.filter(hour=END - HOUR).delete()
+    assert "pushes / ledger" in differs("--period", MONTH)
+
+
+def test_an_invoice_beside_one_that_was_voided_is_compared(shop: Shop, payer: Payer) -> None:
+    close_the_month(shop)
+    altered(shop, "invoice", total=26)
+    with shop.local.world.lock:
+        (row,) = shop.local.world.store.all("invoice")
+        shop.local.world.store.put({**row, "id": "in_voided", "status": "void"})
+    assert differs("--period", MONTH).endswith("$0.26, by our prices $0.25")
+
+
 def test_a_customer_of_whom_stripe_does_not_say_is_named_and_the_others_are_proved(
     shop: Shop, payer: Payer, stranger: Payer
 ) -> None:
