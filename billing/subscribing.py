@@ -5,9 +5,14 @@ default one and the subscription is made. The plan follows the subscription.
 """
 
 import hashlib
-from datetime import UTC, datetime
+import threading
+from datetime import UTC, datetime, timedelta
 
+import structlog
 from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
 
@@ -18,6 +23,10 @@ from billing.invoices import Effect, moment, nothing, time_of_books
 from billing.models import Account
 from billing.plans import FREE, PAYG, PLANS, PRICE_LOOKUP_KEY
 from billing.stripe_gateway import StripeRefused, Subscription
+
+LATE_END = timedelta(days=1)  # as late as Stripe may end a subscription
+
+log = structlog.get_logger()
 
 
 def checkout_url(customer: Customer) -> str:
@@ -100,6 +109,34 @@ def read(stripe_customer_id: str) -> Effect:
     if current is None:
         return nothing
     return lambda: enter(current, read_at)
+
+
+def follow_ends(stopped: threading.Event) -> None:
+    """Read each subscription that should have ended, as no event may tell of it.
+
+    Nobody pays for what is used behind the end. Raises StripeUnavailable.
+    """
+    ended = Account.objects.filter(
+        plan__in=[plan.name for plan in PLANS.values() if plan.is_billed],
+        subscription_ends_at__lte=Now(),
+        # Whoever was read later is on this plan by agreement.
+        subscription_read_at__lt=F("subscription_ends_at") + LATE_END,
+    )
+    for id in ended.values_list("stripe_customer_id", flat=True):
+        if stopped.is_set():
+            return
+        read_or_leave(id)
+
+
+def read_or_leave(stripe_customer_id: str) -> None:
+    """One of whom Stripe refuses to tell must not keep the others."""
+    try:
+        effect = read(stripe_customer_id)
+    except StripeRefused as refused:
+        log.error("subscription_refused", customer=stripe_customer_id, error=str(refused))
+        return
+    with transaction.atomic():
+        effect()
 
 
 def enter(subscription: Subscription, read_at: datetime) -> None:

@@ -1,18 +1,24 @@
 """From the billing page to Stripe's and back: a card, a plan by webhook, the portal, the end."""
 
+import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
+from django.utils import timezone
 
 from accounts.keys import Kind
 from billing import stripe_gateway, subscribing
+from billing.management.commands import bill
 from billing.models import Account, StripeEvent
 from tests.at_stripe import DECEMBER, NOVEMBER, NOW, Till, account_of, open_till, query_of, send_all
 from tests.conftest import Holder
 from tests.local_stripe import at, control, sell_support
+
+GOING = threading.Event()
 
 
 @pytest.fixture
@@ -169,6 +175,87 @@ def test_another_subscription_of_the_customer_bills_no_predictions(
     stripe_gateway.v1().subscriptions.cancel(account.stripe_subscription_id)
     send_all(till.events())
     assert account_of(owner.customer).plan == "free"
+
+
+def should_have_ended(holder: Holder, ago: timedelta = timedelta(minutes=1)) -> None:
+    """By our row; Stripe was asked before that."""
+    end = timezone.now() - ago
+    rows = Account.objects.filter(customer=holder.customer)
+    rows.update(subscription_ends_at=end, subscription_read_at=end - timedelta(days=3))
+
+
+def nobody_tells(stopped: threading.Event) -> None:
+    """No event that Stripe could not deliver."""
+
+
+def test_the_end_is_seen_though_no_event_tells_of_it(
+    till: Till, owner: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = subscribed(till, owner)
+    should_have_ended(owner)
+    monkeypatch.setattr(bill, "receive_events", nobody_tells)
+    call_command("bill")
+    assert account_of(owner.customer).plan == "payg"  # Stripe has not ended it yet
+    should_have_ended(owner)
+    stripe_gateway.v1().subscriptions.cancel(account.stripe_subscription_id)
+    call_command("bill")
+    assert account_of(owner.customer).plan == "free"
+
+
+def test_stripe_is_asked_again_while_it_may_be_late_with_the_end(till: Till, owner: Holder) -> None:
+    account = subscribed(till, owner)
+    should_have_ended(owner)
+    subscribing.follow_ends(GOING)
+    should_have_ended(owner)
+    Account.objects.update(subscription_read_at=timezone.now())
+    stripe_gateway.v1().subscriptions.cancel(account.stripe_subscription_id)
+    subscribing.follow_ends(GOING)
+    assert account_of(owner.customer).plan == "free"
+
+
+def test_a_plan_by_agreement_stays_when_the_end_was_seen(till: Till, owner: Holder) -> None:
+    account = subscribed(till, owner)
+    stripe_gateway.v1().subscriptions.cancel(account.stripe_subscription_id)
+    should_have_ended(owner, subscribing.LATE_END + timedelta(minutes=1))
+    Account.objects.update(subscription_read_at=timezone.now())
+    account_of(owner.customer).change(plan="volume")
+    subscribing.follow_ends(GOING)
+    assert account_of(owner.customer).plan == "volume"
+
+
+def test_who_has_not_ended_yet_or_is_known_to_have_is_not_asked_about(
+    till: Till, owner: Holder, stranger: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribed(till, owner)
+    subscribed(till, stranger)
+    should_have_ended(owner, -timedelta(hours=1))
+    should_have_ended(stranger)
+    account_of(stranger.customer).change(plan="free")
+    asked: list[str] = []
+    monkeypatch.setattr(stripe_gateway, "subscriptions_of", asked.append)
+    subscribing.follow_ends(GOING)
+    assert asked == []
+
+
+def test_one_end_that_stripe_refuses_to_tell_keeps_no_other(
+    till: Till, owner: Holder, stranger: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = subscribed(till, owner).stripe_customer_id
+    account = subscribed(till, stranger)
+    should_have_ended(owner)
+    should_have_ended(stranger)
+    stripe_gateway.v1().subscriptions.cancel(account.stripe_subscription_id)
+    subscriptions_of = stripe_gateway.subscriptions_of
+
+    def of_others(customer: str) -> list[stripe_gateway.Subscription]:
+        if customer == refused:
+            raise stripe_gateway.StripeRefused("no")
+        return subscriptions_of(customer)
+
+    monkeypatch.setattr(stripe_gateway, "subscriptions_of", of_others)
+    subscribing.follow_ends(GOING)
+    plans = [account_of(one.customer).plan for one in (owner, stranger)]
+    assert plans == ["payg", "free"]
 
 
 def test_who_comes_back_after_the_end_is_billed_from_there_on(till: Till, owner: Holder) -> None:

@@ -9,7 +9,16 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error, InterfaceError, OperationalError, close_old_connections
 from django.db.models.functions import Now
 
-from billing import closing, invoices, meter, meter_errors, nightly, notices, webhooks
+from billing import (
+    closing,
+    invoices,
+    meter,
+    meter_errors,
+    nightly,
+    notices,
+    subscribing,
+    webhooks,
+)
 from billing.models import Account, WorkerPass
 from billing.stripe_gateway import StripeFault, StripeRefused
 
@@ -63,8 +72,8 @@ class Billing:
         """Stripe is asked nothing before the first customer is known there."""
         if not Account.objects.exclude(stripe_customer_id="").exists():
             return [nightly.go_on]
-        at_stripe = [self.pushing.run, receive_events, meter_errors.poll, closing.close_drafts]
-        return [*at_stripe, nightly.go_on]
+        news = [receive_events, subscribing.follow_ends, meter_errors.poll]
+        return [self.pushing.run, *news, closing.close_drafts, nightly.go_on]
 
 
 def receive_events(stopped: threading.Event) -> None:
