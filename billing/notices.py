@@ -26,7 +26,7 @@ SHORTEST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
 
 
 def send_due() -> Iterator[Notice]:
-    """Try to send each notice that is due, one at a time; gives each that was tried.
+    """Try to send each notice that is due, one at a time; gives each that was tried or dropped.
 
     Any number of processes may do this at once. What cannot be sent is due again later. One whose
     process dies between sending and noting so is sent twice, rather than never.
@@ -38,11 +38,18 @@ def send_due() -> Iterator[Notice]:
 
 @transaction.atomic  # the lock of the row keeps other processes from it while it is sent
 def send_next(now: datetime) -> Notice | None:
-    """Try to send a notice that was due at that time, if there is one that nobody else has."""
+    """Try to send a notice that was due at that time, if there is one that nobody else has.
+
+    One whose reason is gone is dropped.
+    """
     due = Notice.objects.due(now).select_related("account__customer__user").order_by("id")
     notice = due.select_for_update(skip_locked=True, of=("self",)).first()
     if notice is None:
         return None
+    if is_settled(notice):
+        log.info("notice_dropped", notice=notice.pk)
+        notice.delete()
+        return notice
     try:
         send(notice)
     except Exception as error:  # whatever a mail server does, the others are sent
@@ -53,6 +60,12 @@ def send_next(now: datetime) -> Notice | None:
         notice.sent_at = timezone.now()
     notice.save(update_fields=["due_at", "sent_at"])
     return notice
+
+
+def is_settled(notice: Notice) -> bool:
+    """Whether it asks for a payment, and nothing is due any more: mail may be slower than money."""
+    asks = notice.kind in (Notice.Kind.PAYMENT, Notice.Kind.CLOSED)
+    return asks and notice.account.payment_due_since is None
 
 
 def wait_of(age: timedelta) -> timedelta:

@@ -161,6 +161,18 @@ def test_who_pays_outside_of_stripe_is_answered_again(till: Till, owner: Holder)
     assert account_of(owner.customer).status == decision.ACTIVE
 
 
+def test_who_has_paid_before_he_could_be_told_is_told_nothing(
+    till: Till, owner: Holder, settings: Any
+) -> None:
+    settings.PAYMENT_GRACE_DAYS = 0
+    month(till, owner, BAD_CARD)
+    assert invoices.close_overdue() == 1
+    assert Notice.objects.count() == 2
+    pay(till, owner)
+    call_command("bill")
+    assert (mail.outbox, Notice.objects.count()) == ([], 0)
+
+
 def test_the_days_of_grace_are_a_setting(till: Till, owner: Holder, settings: Any) -> None:
     month(till, owner, BAD_CARD)
     settings.PAYMENT_GRACE_DAYS = 0

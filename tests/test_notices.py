@@ -404,7 +404,7 @@ def test_the_worker_ends_on_ctrl_c_though_its_database_is_away(worker: Worker) -
 
 @pytest.mark.parametrize("plan", PLANS)
 def test_every_plan_has_its_emails(owner: Holder, plan: str) -> None:
-    have(owner, plan=plan)
+    have(owner, plan=plan, payment_due_since=timezone.now())
     for kind in Notice.Kind:
         made(owner, kind)
     call_command("bill")
