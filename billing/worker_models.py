@@ -52,6 +52,10 @@ class ProofRun(models.Model):
         runs.filter(pk=run.pk, until__lte=Now()).update(holder=mine, until=Now() + CLAIM)
         return runs.filter(holder=mine).first()
 
+    def renew(self) -> bool:
+        """Whether it is still this one's turn; if so, for a while from now."""
+        return self.change(until=Now() + CLAIM)
+
     def add(self, is_last: bool, *, reached: int, **counts: int) -> bool:
         """Count some more customers, and end with the last; whether it was still this one's turn.
 

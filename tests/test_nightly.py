@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.management import call_command
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.keys import Kind
+from accounts.models import Customer
 from billing import meter, nightly
 from billing.meter_models import Proof
 from billing.nightly import go_on
 from billing.stripe_gateway import StripeUnavailable
-from billing.worker_models import ProofRun, WorkerPass
+from billing.worker_models import CLAIM, ProofRun, WorkerPass
 from tests.conftest import Holder
 from tests.payers import EVENING, HOUR, PERIOD, Payer, Shop, open_watched_shop
 
@@ -48,6 +50,11 @@ def strangers(shop: Shop, holder: Callable[..., Holder]) -> list[Payer]:
 @pytest.fixture
 def steps_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nightly, "STEP", 1)
+
+
+@pytest.fixture
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "PUSHERS", 1)
 
 
 def let_time_pass() -> None:
@@ -171,6 +178,41 @@ def test_who_lost_his_turn_counts_nothing(strangers: list[Payer], monkeypatch: A
     go_on(GOING)
     run = ProofRun.objects.get()
     assert (run.customers, run.differing, len(mail.outbox)) == (3, 1, 1)
+
+
+def test_a_step_stays_whose_turn_it_is_however_long_it_takes(
+    strangers: list[Payer], one_at_a_time: None, monkeypatch: Any
+) -> None:
+    proved = nightly.proved
+
+    def slowly(customer: Customer) -> nightly.Found:
+        ProofRun.objects.update(until=F("until") - 0.9 * CLAIM)
+        assert ProofRun.take(ProofRun.objects.get().night) is None
+        return proved(customer)
+
+    monkeypatch.setattr(nightly, "proved", slowly)
+    go_on(GOING)
+    assert ProofRun.objects.get().customers == 3
+
+
+def test_who_lost_his_turn_proves_no_further_customer(
+    strangers: list[Payer], one_at_a_time: None, monkeypatch: Any
+) -> None:
+    proved = nightly.proved
+    customers: list[Customer] = []
+
+    def overtaken(customer: Customer) -> nightly.Found:
+        customers.append(customer)
+        let_time_pass()
+        assert ProofRun.take(ProofRun.objects.get().night)
+        return proved(customer)
+
+    monkeypatch.setattr(nightly, "proved", overtaken)
+    go_on(GOING)
+    assert customers == [strangers[0].holder.customer]
+    run = ProofRun.objects.get()
+    assert run.customers == 0
+    assert run.until > timezone.now()
 
 
 def test_told_to_stop_it_leaves_the_step_to_another(strangers: list[Payer]) -> None:
