@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from io import StringIO
+from smtplib import SMTPException
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from accounts.keys import Kind
 from billing import invoices, stripe_gateway
+from billing.management.commands import prove as command
 from billing.meter_models import MeterPush, Proof
 from billing.models import Invoice, UsageHour
 from billing.worker_models import ProofRun
@@ -237,6 +239,18 @@ def test_who_was_no_payer_in_a_month_has_no_invoice_to_prove(
     before, then, _ = Proof.objects.order_by("period")
     assert (before.pushed_units, before.rated_cents) == (None, None)
     assert (then.pushed_units, then.rated_cents) == (5, 0)
+
+
+@pytest.mark.parametrize("fault", [SMTPException("away"), ConnectionRefusedError()])
+def test_what_differs_is_said_though_the_mail_fails(
+    stranger: Payer, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def fail(subject: str, text: str) -> None:
+        raise fault
+
+    stranger.logs(1)
+    monkeypatch.setattr(command, "mail_admins", fail)
+    assert "log / ledger: 13 / 12 units" in differs()
 
 
 def test_a_stranger_to_us_is_an_error(shop: Shop) -> None:
