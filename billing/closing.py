@@ -27,6 +27,7 @@ from billing.proving import (
     metered_hours,
     pushed_hours,
     pushes_of,
+    span_of,
     tiers_of,
     utc,
 )
@@ -81,7 +82,7 @@ def advance(account: Account, draft: Invoice, closing: Closing) -> None:
     """
     if draft.auto_advance:
         hold(draft.id)
-    start, end = utc(draft.period_start), utc(draft.period_end)
+    start, end = span_of(draft)
     customer = account.customer
     if timedelta(0) < end - timezone.now() < CLOCKS_DIFFER:
         return

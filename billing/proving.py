@@ -24,6 +24,7 @@ from mnistapi.uuid7 import floor, made_at
 SETTLING = timedelta(minutes=90)  # from the beginning of an hour until Stripe must have all of it
 DRAFT = timedelta(days=3)  # as long as Stripe lets an invoice be a draft
 ARRIVAL = timedelta(days=1)  # the id of a call is of its arrival, its hour of when it was counted
+HOUR = 3_600  # seconds
 FINAL = ("open", "paid", "uncollectible")
 
 
@@ -45,9 +46,27 @@ class AtStripe:
 
     def invoice_of(self, period: date) -> Invoice | None:
         """The one of the month; one that was voided only if there is no other."""
-        start = first_instant(period).timestamp()
-        ours = [one for one in self.invoices if one.period_start == start]
-        return min(ours, key=lambda one: one.status == "void", default=None)
+        ours = [one for one in self.invoices if bills_usage(one)]
+        of_month = [one for one in ours if month_of(utc(one.period_start)) == period]
+        return min(of_month, key=lambda one: one.status == "void", default=None)
+
+
+def bills_usage(invoice: Invoice) -> bool:
+    """Not one by hand, nor the one of no length with which Stripe may begin a subscription."""
+    return bool(invoice.subscription) and invoice.period_start < invoice.period_end
+
+
+def span_of(invoice: Invoice) -> tuple[datetime, datetime]:
+    """The hours that begin in its period, as what is pushed carries the first seconds of its hour.
+
+    A period begins within an hour if a subscription was ended at once and another one followed.
+    """
+    return full_hour(invoice.period_start), full_hour(invoice.period_end)
+
+
+def full_hour(timestamp: int) -> datetime:
+    """This one, or the next."""
+    return utc(-(-timestamp // HOUR) * HOUR)
 
 
 def prove(customer: Customer, periods: Iterable[date]) -> Iterator[Proof]:
@@ -71,10 +90,10 @@ def at_stripe(account: Account) -> AtStripe:
 
 
 def gather(account: Account, stripe: AtStripe, period: date) -> Evidence:
-    start, end = first_instant(period), next_month(period)
     is_billed = stripe.bills(period)
-    # Stripe first, then the pushes, then the ledger: what is counted meanwhile makes no difference.
     invoice = stripe.invoice_of(period) if is_billed else None
+    start, end = span_of(invoice) if invoice else (first_instant(period), next_month(period))
+    # Stripe first, then the pushes, then the ledger: what is counted meanwhile makes no difference.
     final = billed(invoice) if invoice and invoice.status in FINAL else None
     metered = metered_hours(stripe.customer, start, end) if is_billed else None
     pushed = pushed_hours(account.customer, start, end) if is_billed else None
@@ -154,6 +173,8 @@ def billed(invoice: Invoice) -> Billed:
 
 def metered_hours(customer: str, start: datetime, end: datetime) -> Hours:
     """By Stripe's meter. `customer` is Stripe's id."""
+    if start == end:  # of nothing Stripe does not tell
+        return {}
     span = int(start.timestamp()), int(end.timestamp())
     summaries = stripe_gateway.hourly_summaries(customer, *span)
     return {utc(one.start): one.units for one in summaries if one.units}

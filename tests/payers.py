@@ -109,6 +109,17 @@ class Shop:
         )
         return Payer(holder, id)
 
+    def comes_back(self, payer: Payer, start: datetime) -> None:
+        """His subscription is ended at once; another one begins at `start`."""
+        client_of(self.local).v1.subscriptions.cancel(payer.account.stripe_subscription_id)
+        begins, anchor = int(start.timestamp()), int(END.timestamp())
+        subscription = stripe_gateway.create_subscription(
+            payer.id, self.price, "", begins, anchor, f"s{payer.id}"
+        )
+        Account.objects.filter(stripe_customer_id=payer.id).update(
+            stripe_subscription_id=subscription.id
+        )
+
     def count(self) -> None:
         advance(self.local, SEEN)
 

@@ -124,6 +124,32 @@ def test_a_draft_that_another_process_has_found_meanwhile_stays_open(
     assert Closing.objects.get().closed_at
 
 
+def test_who_comes_back_within_an_hour_is_billed_from_the_next_one_on(
+    shop: Shop, payer: Payer
+) -> None:
+    payer.uses(1_200)
+    shop.comes_back(payer, EVENING + timedelta(minutes=23, seconds=45))
+    payer.uses(1_300, EVENING + HOUR)
+    shop.end_the_month()
+    for _ in range(2):
+        close(shop)
+    assert (invoice_of(payer).status, invoice_of(payer).total) == ("paid", 15)
+    assert Closing.objects.get().difference == ""
+
+
+def test_who_comes_back_in_the_last_hour_of_the_month_is_billed_nothing_of_it(
+    shop: Shop, payer: Payer
+) -> None:
+    payer.uses(1_200)
+    advance(shop.local, 720)
+    shop.comes_back(payer, END - HOUR + timedelta(seconds=720))
+    payer.uses(1_300, END - HOUR)
+    shop.end_the_month()
+    for _ in range(2):
+        close(shop)
+    assert (invoice_of(payer).status, invoice_of(payer).total) == ("paid", 0)
+
+
 def test_a_charge_that_is_under_way_is_waited_for(shop: Shop, payer: Payer) -> None:
     payer.uses(1_100)
     shop.end_the_month()

@@ -1,6 +1,7 @@
 """`manage.py prove`: the books as they are, ours and Stripe's, held against each other."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from smtplib import SMTPException
@@ -24,6 +25,7 @@ from tests.payers import (
     EVENING,
     HOUR,
     PERIOD,
+    START,
     Payer,
     Shop,
     close_the_month,
@@ -151,6 +153,30 @@ def test_a_push_that_stripe_lost_is_named(shop: Shop, payer: Payer) -> None:
     told = differs("--period", MONTH)  # nothing of it is counted yet, weeks later
     assert "Stripe's meter / ledger: 0 / 1505 units" in told
     assert "pushes" not in told
+
+
+def test_who_came_back_in_the_month_is_proved_from_the_next_full_hour_on(
+    shop: Shop, payer: Payer
+) -> None:
+    payer.calls(1_300, EVENING + HOUR)
+    shop.comes_back(payer, EVENING + timedelta(minutes=23, seconds=45))
+    close_the_month(shop)
+    assert prove("--period", MONTH)
+    proof = Proof.objects.get()
+    assert (proof.log_units, proof.metered_units, proof.invoiced_units) == (1_337, 1_337, 1_337)
+    altered(shop, "invoice", total=1)
+    assert differs("--period", MONTH).endswith("$0.01, by our prices $0.17")
+
+
+@pytest.mark.parametrize("other", [{"subscription": ""}, {"period_end": int(START.timestamp())}])
+def test_an_invoice_that_bills_no_usage_is_not_the_one_of_the_month(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
+) -> None:
+    close_the_month(shop)
+    (invoice,) = stripe_gateway.list_invoices(payer.id)
+    newer = replace(invoice, id="in_other", total=0, **other)
+    monkeypatch.setattr(stripe_gateway, "list_invoices", lambda customer: [newer, invoice])
+    assert prove("--period", MONTH)
 
 
 def test_an_altered_invoice_is_named(shop: Shop, payer: Payer) -> None:
