@@ -46,14 +46,15 @@ class AtStripe:
 
     def invoice_of(self, period: date) -> Invoice | None:
         """The one of the month; one that was voided only if there is no other."""
-        ours = [one for one in self.invoices if bills_usage(one)]
+        ours = [one for one in self.invoices if self.bills_usage_by(one)]
         of_month = [one for one in ours if month_of(utc(one.period_start)) == period]
         return min(of_month, key=lambda one: one.status == "void", default=None)
 
-
-def bills_usage(invoice: Invoice) -> bool:
-    """Not one by hand, nor the one of no length with which Stripe may begin a subscription."""
-    return bool(invoice.subscription) and invoice.period_start < invoice.period_end
+    def bills_usage_by(self, invoice: Invoice) -> bool:
+        """Not by one that was made by hand or for what else the customer is sold, nor by the one of
+        no length with which Stripe may begin a subscription."""
+        is_ours = invoice.subscription in {one.id for one in self.subscriptions}
+        return is_ours and invoice.period_start < invoice.period_end
 
 
 def span_of(invoice: Invoice) -> tuple[datetime, datetime]:

@@ -168,7 +168,10 @@ def test_who_came_back_in_the_month_is_proved_from_the_next_full_hour_on(
     assert differs("--period", MONTH).endswith("$0.01, by our prices $0.17")
 
 
-@pytest.mark.parametrize("other", [{"subscription": ""}, {"period_end": int(START.timestamp())}])
+@pytest.mark.parametrize(
+    "other",
+    [{"subscription": ""}, {"subscription": "sub_support"}, {"period_end": int(START.timestamp())}],
+)
 def test_an_invoice_that_bills_no_usage_is_not_the_one_of_the_month(
     shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch, other: dict[str, Any]
 ) -> None:
