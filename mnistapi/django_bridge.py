@@ -20,9 +20,9 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 THREADS = 8
-# What a platform and its operator look at must be answered also while all of these are taken.
-PROBES = {"/livez", "/readyz", "/metrics"}
-PROBE_THREADS = 2
+# What a platform and its operator look at must be answered also while all of these are taken, and
+# while one of them waits for the database: each has a thread of its own.
+PROBES = ("/livez", "/readyz", "/metrics")
 BLOCK = 64 * 2**10  # of a file, at a time
 
 log = structlog.get_logger()
@@ -32,16 +32,16 @@ def bridge(django: Any) -> Application:
     """The ASGI application that runs a WSGI one."""
     wsgi = until_the_client_is_gone(django)
     threads = cast(Application, WSGIMiddleware(wsgi, workers=THREADS))
-    probes = cast(Application, WSGIMiddleware(wsgi, workers=PROBE_THREADS))
+    probes = {path: cast(Application, WSGIMiddleware(wsgi, workers=1)) for path in PROBES}
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         messages = await arrived(receive)
         send = without_errors(send)
-        pool = probes if scope["path"] in PROBES else threads
+        pool = probes.get(scope["path"], threads)
         if messages[-1].get("more_body"):
             await pool(trusted(scope), replayed(messages, receive), send)
             return
-        gone = asyncio.ensure_future(receive())  # all that can come yet is the end
+        gone = asyncio.ensure_future(until_gone(receive))
         files: list[FileResponse] = []
         try:
             known = trusted(scope) | {"gone": gone, "files": files}
@@ -52,6 +52,12 @@ def bridge(django: Any) -> Application:
             gone.cancel()
 
     return application
+
+
+async def until_gone(receive: Receive) -> None:
+    """A client may also say that it has sent all, and go on listening."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def until_the_client_is_gone(django: Any) -> Any:
@@ -87,12 +93,13 @@ def before(files: Sequence[FileResponse], send: Send) -> Send:
     return send_or_hold
 
 
-async def send_file(answer: FileResponse, send: Send, gone: asyncio.Future[Message]) -> None:
+async def send_file(answer: FileResponse, send: Send, gone: asyncio.Future[None]) -> None:
     """Block by block, each when the client has taken the one before."""
     file = cast(IO[bytes], answer.file_to_stream)
     try:
         while not gone.done() and (block := file.read(BLOCK)):
             await send({"type": "http.response.body", "body": block, "more_body": True})
+            await asyncio.sleep(0)  # to somebody who has gone nothing is sent, and nothing waits
         await send({"type": "http.response.body", "body": b""})
     finally:
         answer.close()

@@ -40,10 +40,10 @@ MAYBE_WITHOUT_A_ROW = {UNAUTHORIZED, 500, 503}
 LARGE_HELD = 16
 LARGE_OF_ONE = 8  # of which one customer may have so many
 PATIENCE_SECONDS = 60  # for a body to arrive
-# While no place is left for others, a large body gives up its own if nothing came of it for so
-# long, or if it comes more slowly.
+# While no place is left for others, or for the same customer's, a large body gives up its own if
+# nothing came of it for so long, or if it comes more slowly than by any telephone.
 STALLED_SECONDS = 2
-LEAST_PACE = 16 * 2**10  # bytes a second
+LEAST_PACE = 4 * 2**10  # bytes a second
 
 log = structlog.get_logger("mnistapi.request")
 
@@ -236,8 +236,8 @@ async def large_body_of(receive: Receive, is_full: Callable[[], bool]) -> bytes:
             return b"".join(parts)
         size += len(parts[-1])
         seconds = time.monotonic() - began
-        is_slow = seconds > STALLED_SECONDS and size < LEAST_PACE * seconds
-        if seconds > PATIENCE_SECONDS or (is_slow and is_full()):
+        is_dripping = seconds > STALLED_SECONDS and size < LEAST_PACE * seconds
+        if seconds > PATIENCE_SECONDS or (is_dripping and is_full()):
             raise late()
 
 

@@ -25,7 +25,7 @@ from predictions.number_arrays import numbers_in
 from predictions.pixels import WHITE, as_images, is_row, pixels_of
 
 # In JSON, a text or the first of several where images stand.
-TEXT_FOR_AN_IMAGE = re.compile(rb'"images?"\s*:\s*\[?\s*"')
+TEXT_FOR_AN_IMAGE = re.compile(rb'"images?"\s*:\s*(?:\[\s*)?"')
 
 
 def always(body: bytes) -> bool:

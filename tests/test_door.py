@@ -310,6 +310,11 @@ def test_clients_that_ask_for_much_at_once_and_leave_keep_no_thread(server: Serv
     assert time.monotonic() - began < AT_ONCE
 
 
+def test_a_file_is_sent_to_who_has_sent_all_and_listens(server: Server) -> None:
+    request = f"GET {LARGE_FILE} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+    assert server.exchange(request, half_close=True).raw == server.get(LARGE_FILE).raw
+
+
 def test_files_that_are_not_fetched_hold_no_thread(own_server: Callable[..., Server]) -> None:
     server = own_server("asgi")
     request = f"GET {LARGE_FILE} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
@@ -322,19 +327,20 @@ def test_files_that_are_not_fetched_hold_no_thread(own_server: Callable[..., Ser
         assert time.monotonic() - began < AT_ONCE
 
 
-@pytest.mark.parametrize("path", sorted(PROBES))
-def test_a_probe_is_answered_while_pages_take_all_threads(path: str) -> None:
+@pytest.mark.parametrize("path", PROBES)
+def test_a_probe_is_answered_while_all_others_wait(path: str) -> None:
     is_over = threading.Event()
 
     def django(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ["PATH_INFO"] == "/slow/":
+        if environ["PATH_INFO"] != path:
             is_over.wait(AT_ONCE)
         start_response("200 OK", [])
         return HttpResponse()
 
     async def ask() -> None:
         application = bridge(django)
-        slow = [asyncio.ensure_future(asked(application, "/slow/")) for _ in range(2 * THREADS)]
+        others = ["/slow/"] * 2 * THREADS + [probe for probe in PROBES if probe != path]
+        slow = [asyncio.ensure_future(asked(application, other)) for other in others]
         await asyncio.sleep(0.1)
         async with asyncio.timeout(AT_ONCE / 2):
             await asked(application, path)
@@ -345,8 +351,12 @@ def test_a_probe_is_answered_while_pages_take_all_threads(path: str) -> None:
 
 
 async def asked(application: Application, path: str) -> None:
+    messages = [{"type": "http.request"}]
+
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request"}
+        while not messages:
+            await asyncio.sleep(AT_ONCE)
+        return messages.pop()
 
     async def send(message: dict[str, Any]) -> None: ...
 

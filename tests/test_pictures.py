@@ -2,6 +2,7 @@ import base64
 import json
 import re
 import threading
+import time
 import zlib
 from contextlib import suppress
 from typing import Any
@@ -349,6 +350,13 @@ def test_a_picture_in_json_is_seen_before_it_is_read(body: str, text: str) -> No
 )
 def test_numbers_in_json_are_not_taken_for_pictures(value: Any) -> None:
     assert not may_have_pictures(json.dumps(value).encode())
+
+
+def test_a_look_for_pictures_takes_no_longer_than_reading() -> None:
+    body = b'{"image":' + b" " * 60_000 + b"0}"
+    began = time.process_time()
+    assert not may_have_pictures(body)
+    assert time.process_time() - began < 0.5  # it took seconds where blanks were counted twice
 
 
 SMALL = {"PNG": png(THREE), "JPEG": jpeg(THREE), "progressive": jpeg(THREE, progressive=True)}
