@@ -36,6 +36,8 @@ from billing.stripe_gateway import Invoice, StripeRefused, StripeUnavailable
 PATIENCE = timedelta(minutes=10)  # as late as Stripe's summaries may be before anybody has to look
 # Stripe's clock may be ahead of the database's, but never by as much as this.
 CLOCKS_DIFFER = timedelta(hours=1)
+# What keeps a draft from being compared, and may pass: how the text begins that tells of it.
+REFUSED, FAILS = "Stripe refuses", "The worker fails"
 
 log = structlog.get_logger()
 
@@ -60,19 +62,28 @@ def close(draft: Invoice) -> None:
     Raises StripeUnavailable.
     """
     account = Account.objects.filter(stripe_customer_id=draft.customer).first()
-    if not account or not stripe_gateway.is_our_subscription(draft.subscription):
+    if not account or not may_be_ours(draft):
         return
     opened = {"customer_id": account.pk, "period": month_of(utc(draft.period_start))}
     closing, _ = Closing.objects.get_or_create(invoice_id=draft.id, defaults=opened)
     try:
         advance(account, draft, closing)
     except StripeRefused as refusal:
-        tell(closing, f"Stripe refuses: {refusal}")
+        tell(closing, f"{REFUSED}: {refusal}")
     except (StripeUnavailable, OperationalError, InterfaceError):
         raise
     except Exception as fault:
         log.exception("closing_failed", invoice=draft.id)
-        tell(closing, f"The worker fails: {fault!r}")
+        tell(closing, f"{FAILS}: {fault!r}")
+
+
+def may_be_ours(draft: Invoice) -> bool:
+    """What Stripe refuses to tell of is held, so that nothing becomes final by mistake."""
+    try:
+        return stripe_gateway.is_our_subscription(draft.subscription)
+    except StripeRefused as refusal:
+        log.error("subscription_refused", invoice=draft.id, error=str(refusal))
+        return True
 
 
 def advance(account: Account, draft: Invoice, closing: Closing) -> None:
@@ -122,7 +133,7 @@ def hold(invoice_id: str) -> None:
         raise
     if invoice.status != "draft" or not invoice.subscription or not invoice.auto_advance:
         return
-    if not stripe_gateway.is_our_subscription(invoice.subscription):
+    if not may_be_ours(invoice):
         return
     stripe_gateway.set_auto_advance(invoice_id, False)
     if stripe_gateway.retrieve_invoice(invoice_id).status != "draft":
@@ -178,6 +189,7 @@ def differ(
     long_ago = timezone.now() - PATIENCE
     if closing.opened_at > long_ago or pushes.filter(pushed_at__gt=long_ago).exists():
         return
+    forget_trouble(closing)
     difference = "\n".join(differences)
     if closing.difference:
         tell(closing, difference)
@@ -186,15 +198,22 @@ def differ(
     pushes.filter(hour__in=hours).update(units=None)
 
 
+def forget_trouble(closing: Closing) -> None:
+    """It has passed: the difference that there is now is told of as if it had never been."""
+    if closing.difference.startswith((REFUSED, FAILS)):
+        closing.difference, closing.told_at = "", None
+        Closing.objects.filter(pk=closing.pk).update(difference="", told_at=None)
+
+
 def tell(closing: Closing, difference: str) -> None:
     """Tell an operator why it stays a draft: once, and again later if the mail fails."""
-    log.error("invoice_differs", invoice=closing.invoice_id, difference=difference)
+    log.error("invoice_held", invoice=closing.invoice_id, difference=difference)
     Closing.objects.filter(pk=closing.pk).update(difference=difference)
     if closing.told_at:
         return
     text = f"{closing}: invoice {closing.invoice_id} stays a draft.\n\n{difference}\n"
     try:
-        mail_admins(f"An invoice of {closing.customer} differs from the ledger", text)
+        mail_admins(f"An invoice of {closing.customer} stays a draft", text)
     except (SMTPException, OSError) as error:
         log.error("operator_not_told", invoice=closing.invoice_id, error=str(error))
         return

@@ -8,7 +8,6 @@ import hashlib
 import threading
 from datetime import UTC, datetime, timedelta
 
-import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
@@ -25,8 +24,6 @@ from billing.plans import FREE, PAYG, PLANS, PRICE_LOOKUP_KEY
 from billing.stripe_gateway import StripeRefused, Subscription
 
 LATE_END = timedelta(days=1)  # as late as Stripe may end a subscription
-
-log = structlog.get_logger()
 
 
 def checkout_url(customer: Customer) -> str:
@@ -114,7 +111,8 @@ def read(stripe_customer_id: str) -> Effect:
 def follow_ends(stopped: threading.Event) -> None:
     """Read each subscription that should have ended, as no event may tell of it.
 
-    Nobody pays for what is used behind the end. Raises StripeUnavailable.
+    Nobody pays for what is used behind the end. Raises StripeUnavailable, and once all are asked
+    StripeRefused if Stripe refuses to tell of one.
     """
     ended = Account.objects.filter(
         plan__in=[plan.name for plan in PLANS.values() if plan.is_billed],
@@ -122,21 +120,19 @@ def follow_ends(stopped: threading.Event) -> None:
         # Whoever was read later is on this plan by agreement.
         subscription_read_at__lt=F("subscription_ends_at") + LATE_END,
     )
+    refusals = []
     for id in ended.values_list("stripe_customer_id", flat=True):
         if stopped.is_set():
             return
-        read_or_leave(id)
-
-
-def read_or_leave(stripe_customer_id: str) -> None:
-    """One of whom Stripe refuses to tell must not keep the others."""
-    try:
-        effect = read(stripe_customer_id)
-    except StripeRefused as refused:
-        log.error("subscription_refused", customer=stripe_customer_id, error=str(refused))
-        return
-    with transaction.atomic():
-        effect()
+        try:
+            effect = read(id)
+        except StripeRefused as refused:
+            refusals.append(refused)
+            continue
+        with transaction.atomic():
+            effect()
+    if refusals:
+        raise refusals[0]
 
 
 def enter(subscription: Subscription, read_at: datetime) -> None:

@@ -253,7 +253,8 @@ def test_one_end_that_stripe_refuses_to_tell_keeps_no_other(
         return subscriptions_of(customer)
 
     monkeypatch.setattr(stripe_gateway, "subscriptions_of", of_others)
-    subscribing.follow_ends(GOING)
+    with pytest.raises(stripe_gateway.StripeRefused):
+        subscribing.follow_ends(GOING)
     plans = [account_of(one.customer).plan for one in (owner, stranger)]
     assert plans == ["payg", "free"]
 

@@ -235,10 +235,43 @@ def test_a_draft_that_goes_on_differing_stays_one_and_an_operator_is_told_once(
     assert invoice_of(payer).status == "draft"
     (told,) = mail.outbox
     assert told.to == ["operator@example.com"]
-    assert told.subject == "An invoice of owner@example.com differs from the ledger"
+    assert told.subject == "An invoice of owner@example.com stays a draft"
     assert told.from_email == settings.DEFAULT_FROM_EMAIL
     assert f"{EVENING:%Y-%m-%d %H}:00 0 / 1200" in told.body
     assert Closing.objects.get().told_at
+
+
+def test_a_difference_is_told_of_though_trouble_that_has_passed_was_told_of(
+    shop: Shop, payer: Payer
+) -> None:
+    payer.uses(1_200)
+    push_all()
+    shop.count()
+    shop.end_the_month()
+    lose_an_hour(shop)
+    close(shop)
+    Closing.objects.update(difference=f"{closing.FAILS}: x", told_at=timezone.now())
+    for _ in range(3):
+        lose_an_hour(shop)
+        later()
+        close(shop)
+    (told,) = mail.outbox
+    assert "0 / 1200" in told.body
+
+
+def test_a_draft_of_which_stripe_does_not_say_whose_it_is_is_held(
+    shop: Shop, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.end_the_month()
+
+    def no_meter(subscription: str) -> bool:
+        raise stripe_gateway.StripeRefused("There is no meter.")
+
+    monkeypatch.setattr(stripe_gateway, "is_our_subscription", no_meter)
+    closing.hold(invoice_of(payer).id)
+    assert not invoice_of(payer).auto_advance
+    close(shop)
+    assert Closing.objects.count() == 1
 
 
 def test_an_operator_whose_mail_fails_is_told_later(
