@@ -14,7 +14,14 @@ from model.cnn import NOT_A_DIGIT, OUTPUTS, ConvolutionalNetwork, Member
 Logits = NDArray[np.float32]  # [n, 11]
 
 TEMPERATURES = np.geomspace(0.25, 4, 400)
-LOST = 0.0002  # of the digits that are recognised, the share that may be taken for none
+LOST = 0.00005  # of the digits that are recognised, the share that may be taken for none
+
+
+class Answered(NamedTuple):
+    """Digits, and what a network makes of them."""
+
+    logits: Logits
+    labels: NDArray[np.uint8]  # [n]
 
 
 class Scale(NamedTuple):
@@ -22,15 +29,25 @@ class Scale(NamedTuple):
     shift: float  # of the eleventh logit, once divided
 
 
-def fit(logits: Logits, labels: NDArray[np.uint8]) -> Scale:
-    """Of digits: the temperature under which their labels surprise the least among the ten, then
-    the greatest shift with which no more than LOST of those recognised fall below 0.5."""
-    digits = logits[:, :NOT_A_DIGIT]
-    surprises = [surprise(digits / t, labels) for t in TEMPERATURES]
+def fit(held_out: Answered, other_hands: Answered) -> Scale:
+    """The temperature under which the labels of digits held out surprise the least among the ten,
+    then the greatest shift with which no more than LOST of those recognised fall below 0.5.
+
+    How so few behave is not to be seen in a few thousand digits, and the next digit is of another
+    writer: `other_hands` are the same ones many times over, as others might have written them.
+    """
+    digits = held_out.logits[:, :NOT_A_DIGIT]
+    surprises = [surprise(digits / t, held_out.labels) for t in TEMPERATURES]
     temperature = float(TEMPERATURES[np.argmin(surprises)])
-    recognised = logits[digits.argmax(axis=1) == labels] / temperature
-    margins = np.sort(-recognised[:, NOT_A_DIGIT])
+    margins = np.sort(-recognised(other_hands)[:, NOT_A_DIGIT] / temperature)
     return Scale(temperature, float(margins[int(LOST * len(margins))]))
+
+
+def recognised(answered: Answered) -> Logits:
+    """Those of the digits whose label is the likeliest of the ten."""
+    likeliest = answered.logits[:, :NOT_A_DIGIT].argmax(axis=1)
+    right: Logits = answered.logits[likeliest == answered.labels]
+    return right
 
 
 def surprise(logits: Logits, labels: NDArray[np.uint8]) -> float:
