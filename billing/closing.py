@@ -54,6 +54,19 @@ def close_drafts(stopped: threading.Event) -> None:
     # One that was opened since may be of a draft that another process has listed.
     known = Closing.objects.filter(closed_at=None, opened_at__lt=began)
     known.exclude(invoice_id__in=still).update(closed_at=Now())
+    collect()
+
+
+def collect() -> None:
+    """Let Stripe collect what became final just before a process held it that then died.
+
+    Of the last day: what is final for longer, somebody may want to wait.
+    """
+    recent = Closing.objects.filter(closed_at__gt=timezone.now() - timedelta(days=1))
+    ids = set(recent.values_list("invoice_id", flat=True))
+    for invoice in stripe_gateway.list_invoices(status="open") if ids else ():
+        if invoice.id in ids and not invoice.auto_advance:
+            stripe_gateway.set_auto_advance(invoice.id, True)
 
 
 def close(draft: Invoice) -> None:
