@@ -504,9 +504,8 @@ def test_an_invoice_that_became_final_while_it_was_held_is_collected(
     assert invoice_of(payer).status == "paid"
 
 
-def test_an_invoice_that_was_final_before_a_process_held_it_and_died_is_collected(
-    shop: Shop, payer: Payer
-) -> None:
+def become_final_and_wait(shop: Shop, payer: Payer) -> None:
+    """As if a process that then died had held the draft when another one had finalised it."""
     payer.uses(3_000)
     shop.end_the_month()
     close_drafts(GOING)
@@ -514,17 +513,18 @@ def test_an_invoice_that_was_final_before_a_process_held_it_and_died_is_collecte
     id = invoice_of(payer).id
     client_of(shop.local).v1.invoices.finalize_invoice(id, {"auto_advance": False})
     assert (invoice_of(payer).status, Closing.objects.get().closed_at) == ("open", None)
+
+
+def test_an_invoice_that_was_final_before_a_process_held_it_and_died_is_collected(
+    shop: Shop, payer: Payer
+) -> None:
+    become_final_and_wait(shop, payer)
     close(shop)
     assert invoice_of(payer).status == "paid"
 
 
 def test_an_invoice_that_was_to_wait_for_days_is_left_alone(shop: Shop, payer: Payer) -> None:
-    payer.uses(3_000)
-    shop.end_the_month()
-    close_drafts(GOING)
-    shop.count()
-    id = invoice_of(payer).id
-    client_of(shop.local).v1.invoices.finalize_invoice(id, {"auto_advance": False})
+    become_final_and_wait(shop, payer)
     Closing.objects.update(closed_at=timezone.now() - timedelta(days=2))
     close(shop)
     assert invoice_of(payer).status == "open"

@@ -593,6 +593,16 @@ def test_a_connection_is_used_again_behind_head_and_static_files(door: Server) -
                 assert answer.raw == static
 
 
+def test_a_connection_that_has_been_idle_for_a_while_is_used_again(door: Server) -> None:
+    """Gunicorn's own patience is 2 s, and a router in front keeps connections for longer."""
+    page = f"GET /livez HTTP/1.1\r\nHost: 127.0.0.1:{door.port}\r\n\r\n".encode()
+    with door.connected() as connection:
+        for seconds in (0, 3):
+            time.sleep(seconds)
+            connection.sendall(page)
+            assert answer_of(connection).status == 200
+
+
 # Who is believed
 
 
