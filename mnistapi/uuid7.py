@@ -1,6 +1,6 @@
 """Time-ordered identifiers (RFC 9562, version 7): 48 bits of milliseconds, then chance."""
 
-import secrets
+import os
 import time
 from datetime import UTC, datetime
 from uuid import UUID
@@ -13,7 +13,8 @@ RANDOM = (0xFFF << 64) | ((1 << 62) - 1)
 def uuid7() -> UUID:
     """A new identifier that sorts behind every one made in an earlier millisecond."""
     milliseconds = time.time_ns() // 1_000_000
-    return UUID(int=milliseconds << 80 | VERSION | VARIANT | secrets.randbits(76 + 4) & RANDOM)
+    chance = int.from_bytes(os.urandom(10)) & RANDOM
+    return UUID(int=milliseconds << 80 | VERSION | VARIANT | chance)
 
 
 def floor(at: datetime) -> UUID:

@@ -68,7 +68,7 @@ def decode_json(body: bytes, content_type: str = "") -> Sent:
     thing, or a text or a list of texts, as `image` or `images`, and maybe `ink` and `release`.
     """
     if numbers := numbers_in(body):
-        ink, release = options_of(numbers.said)
+        ink, release = options_of(numbers.said) if numbers.said else Options()
         return Sent(as_images(numbers.pixels, ink), release)
     value = parse(body)
     if not isinstance(value, dict):

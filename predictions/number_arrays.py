@@ -6,7 +6,6 @@ says what is wrong with the rest; what is read here is read to the same there, m
 
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from predictions.pixels import WHITE, Pixels
 BRACKETS = {PIXELS: 1, SIDE: 1 + SIDE}  # opened by an image that is flat, and by one of rows
 # In an object of more there are others, and to find each of very many takes too long.
 MOST_FIELDS = 1 + len(Options._fields)
-NUMBERS: dict[Literal["u", "d"], type[np.generic]] = {"u": np.uint64, "d": np.float64}
+NUMBERS: list[tuple[Literal["u", "d"], type[np.generic]]] = [("u", np.uint64), ("d", np.float64)]
 
 
 class Parsers(threading.local):
@@ -49,17 +48,13 @@ def numbers_in(body: bytes) -> Numbers | None:
     if len(given) != 1:
         return None
     field = given.pop()
-    pixels = pixels_of(fields.pop(field), brackets_in(body))
+    pixels = pixels_of(fields.pop(field), body)
     if pixels is None or (field == "image" and len(pixels) != 1):
         return None
     # A parser cannot be used again while somebody holds an array of its.
-    is_said_simply = not any(isinstance(value, Array | Object) for value in fields.values())
-    return Numbers(pixels, fields) if is_said_simply else None
-
-
-def brackets_in(body: bytes) -> int:
-    """That are opened; found in a quarter of the time that `body.count` takes."""
-    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord("[")))
+    if fields and any(isinstance(value, Array | Object) for value in fields.values()):
+        return None
+    return Numbers(pixels, fields)
 
 
 def fields_of(value: Any) -> dict[str, Any]:
@@ -72,11 +67,10 @@ def fields_of(value: Any) -> dict[str, Any]:
     return fields if len(fields) == len(value) else {}
 
 
-def pixels_of(value: Any, brackets: int) -> Pixels | None:
-    """So many brackets are opened in all of the body, so that an image cannot hide another."""
-    images = number_of_images(value, brackets) if isinstance(value, Array) else 0
+def pixels_of(value: Any, body: bytes) -> Pixels | None:
+    images = number_of_images(value, body) if isinstance(value, Array) else 0
     numbers = numbers_of(value) if 0 < images <= MAX_IMAGES else None
-    if numbers is None or numbers.max() > WHITE:
+    if numbers is None or numbers.max().item() > WHITE:
         return None
     if numbers.dtype == np.uint64:
         return numbers.astype(np.uint8).reshape(images, PIXELS)
@@ -85,19 +79,37 @@ def pixels_of(value: Any, brackets: int) -> Pixels | None:
 
 def numbers_of(value: Array) -> Pixels | None:
     """All in it, in their order: uint64 if they are whole, else float64; None if some are none."""
-    for kind, type in NUMBERS.items():
-        with suppress(TypeError, ValueError):
+    for kind, type in NUMBERS:
+        try:
             return np.frombuffer(value.as_buffer(of_type=kind), type)
+        except (TypeError, ValueError):
+            continue
     return None
 
 
-def number_of_images(value: Array, brackets: int) -> int:
-    """Of a value that is one, or an array of some; 0 if it is neither."""
+def number_of_images(value: Array, body: bytes) -> int:
+    """Of a value that is one, or an array of some; 0 if it is neither.
+
+    No bracket is opened in all of the body but theirs, so that an image cannot hide another.
+    """
+    if len(value) == PIXELS and has_one_bracket(body):
+        return 1
+    brackets = brackets_in(body)
     if is_image(value) and brackets == BRACKETS[len(value)]:
         return 1
     images = [image for image in value if isinstance(image, Array) and is_image(image)]
     opened = 1 + sum(BRACKETS[len(image)] for image in images)
     return len(images) if len(images) == len(value) and brackets == opened else 0
+
+
+def has_one_bracket(body: bytes) -> bool:
+    """That is opened; found in a tenth of the time that it takes to count them."""
+    return body.find(b"[", body.find(b"[") + 1) < 0
+
+
+def brackets_in(body: bytes) -> int:
+    """That are opened; found in a quarter of the time that `body.count` takes."""
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord("[")))
 
 
 def is_image(value: Array) -> bool:

@@ -19,6 +19,15 @@ Pixels = npt.NDArray[Any]  # [n, 784] of uint8 or floats, as they were sent
 WHITE = 255
 ROUNDING = 1e-3
 
+# What 0..255 is in an image of that white, its ink light or dark: exact, as it rounds once.
+SHADES = {
+    (white, is_dark): np.divide(
+        np.arange(WHITE + 1, dtype=np.uint8) ^ (white * is_dark), white, dtype=np.float32
+    )
+    for white in (1, WHITE)
+    for is_dark in (False, True)
+}
+
 # The 108 pixels around the edge, by their place in a flat image.
 FRAME = np.flatnonzero(np.pad(np.zeros((SIDE - 2, SIDE - 2)), 1, constant_values=1))
 
@@ -78,6 +87,8 @@ def as_images(pixels: Pixels, ink: str | None) -> Images:
     with a value above 1, by more than a rounding, is in 0..255, another in 0..1. Unless `ink` is
     said, the paper is what most of the frame is: where that is light, the image is inverted.
     """
+    if len(pixels) == 1 and pixels.dtype == np.uint8:
+        return shaped(whole_as_image(pixels, ink))
     white = [WHITE if most > 1 + ROUNDING else 1 for most in pixels.max(axis=1).tolist()]
     is_dark = on_light_paper(pixels, white) if ink is None else [ink == "dark"] * len(white)
     if pixels.dtype == np.uint8:
@@ -87,25 +98,30 @@ def as_images(pixels: Pixels, ink: str | None) -> Images:
     return shaped(images.astype(np.float32))
 
 
+def whole_as_image(pixels: Pixels, ink: str | None) -> Images:
+    """The same for one, [1, 784]: the usual call, of which half would go into lists of one."""
+    white = WHITE if int(pixels.max()) > 1 else 1
+    if ink is None:
+        is_dark = sum(pixels.take(FRAME).tobytes()) > white * (len(FRAME) / 2)
+    else:
+        is_dark = ink == "dark"
+    image: Images = SHADES[white, is_dark].take(pixels)
+    return image
+
+
 def on_light_paper(pixels: Pixels, white: Sequence[int]) -> list[bool]:
     """For each of [n, 784]: is the mean of its frame, one pixel wide, above half of white?"""
-    frames = pixels.take(FRAME, axis=1).sum(axis=1).tolist()
+    frames = np.add.reduce(pixels.take(FRAME, axis=1), axis=1).tolist()
     return [frame > w * (len(FRAME) / 2) for frame, w in zip(frames, white, strict=True)]
 
 
 def whole_as_images(pixels: Pixels, white: Sequence[int], is_dark: Sequence[bool]) -> Images:
-    """As above, in float32 all the way: exact, as it rounds once.
-
-    x ^ 255 is 255 - x, and in an image that has no more than 1, x ^ 1 is 1 - x.
-    """
-    kinds = set(zip(white, is_dark, strict=True))
-    if len(kinds) == 1:  # in the usual case, half of the time goes into arrays of what each is
-        ((scale, dark),) = kinds
-        inked = pixels ^ scale if dark else pixels
-        return np.asarray(np.divide(inked, scale, dtype=np.float32))
-    scales = column(white).astype(np.uint8)
-    inked = pixels ^ scales * column(is_dark)
-    return np.asarray(np.divide(inked, scales, dtype=np.float32))
+    """As above, by looking each number up."""
+    kinds = list(zip(white, is_dark, strict=True))
+    if len(set(kinds)) == 1:
+        images: Images = SHADES[kinds[0]].take(pixels)
+        return images
+    return np.stack([SHADES[kind].take(row) for kind, row in zip(kinds, pixels, strict=True)])
 
 
 def column(values: Sequence[float]) -> npt.NDArray[Any]:
