@@ -70,11 +70,15 @@ def active(row: APIKey | None) -> APIKey:
     """The row of a key that was looked up, if a call may be made with it now."""
     if row is None:
         raise no_such_key()
-    if row.revoked_at or row.expires_at:
-        refusal = refusal_of(row.revoked_at, row.expires_at, timezone.now())
-        if refusal:
-            raise refusal
+    if refusal := refusal_of_now(row):
+        raise refusal
     return row
+
+
+def refusal_of_now(row: APIKey) -> Problem | None:
+    if row.revoked_at or row.expires_at:
+        return refusal_of(row.revoked_at, row.expires_at, timezone.now())
+    return None
 
 
 def no_such_key() -> Problem:

@@ -6,7 +6,7 @@ which he logs the same calls. The SQL of both is in functions of the database
 pooler that knows no prepared statements.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from django.db.transaction import atomic
 
 from billing.decision import AccountState, Charge, KeyState, Verdict, decide
 from billing.models import Account
-from mnistapi.transactions import Statement, Transaction
+from mnistapi.transactions import Reading, Rows, Statement
 
 LAST_USE_RESOLUTION = timedelta(minutes=1)
 ACCOUNT_FIELDS = len(AccountState._fields)
@@ -44,26 +44,33 @@ class Books:
         return verdict
 
 
-def opened(transaction: Transaction, charges: Sequence[tuple[int, int]]) -> Books:
-    """Begin the transaction with the books of these (customer, key) pairs.
+class NotOpen(Exception):
+    """Some of these customers have no account, or some of their keys are gone."""
+
+    def __init__(self, customer_ids: Collection[int]) -> None:
+        super().__init__(customer_ids)
+        self.customer_ids = customer_ids
+
+
+def opened(charges: Sequence[tuple[int, int]], whoever_is_there: bool = False) -> Reading[Books]:
+    """The books of these (customer, key) pairs. Raises NotOpen, unless for `whoever_is_there`.
 
     Accounts are locked in the order of their ids, so that two batches never wait for each other.
     The keys are locked too, so that a revocation is either seen here or waits for this commit.
     """
     key_ids = sorted({key_id for _, key_id in charges})
-    rows = transaction.begin(OPEN, [key_ids])
-    if len(rows) < len(key_ids):
-        transaction.rollback()
-        Account.objects.open({customer_id for customer_id, _ in charges})
-        rows = transaction.begin(OPEN, [key_ids])
+    rows = yield OPEN, [key_ids]
+    if len(rows) < len(key_ids) and not whoever_is_there:
+        raise NotOpen({customer_id for customer_id, _ in charges})
     return books_of(rows)
 
 
-def books_of(rows: Sequence[tuple[Any, ...]]) -> Books:
+def books_of(rows: Rows) -> Books:
     accounts = {row[0]: AccountState(*row[1 : 1 + ACCOUNT_FIELDS]) for row in rows}
     keys = {row[1 + ACCOUNT_FIELDS]: KeyState(*row[2 + ACCOUNT_FIELDS : -1]) for row in rows}
     # Without keys there is nothing to be counted, at any time.
-    return Books(accounts, keys, now=rows[-1][-1] if rows else datetime.now(UTC))
+    now = rows[-1][-1].astimezone(UTC) if rows else datetime.now(UTC)
+    return Books(accounts, keys, now)
 
 
 def free_accounts(customer_ids: Iterable[int]) -> set[int]:

@@ -5,16 +5,27 @@ system call and a packet. What a client sends besides bodies has an end, and so 
 time in which he may leave a request unfinished, or an answer unfetched. One that says it has sent
 all, while it still listens, is answered: also if its body ended early, so that it learns what
 became of it. And one that offers to speak another protocol is answered in this one, its body read.
+
+The application may take a request at once, without the task and the messages of ASGI, which cost as
+much as all else that is done for a small call.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+from typing import Protocol as Interface
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import structlog
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 MAX_HEAD = 64 * 2**10
 PATIENCE_SECONDS = 60  # with a client; at most twice that
+BODY_SECONDS = 1  # in which the body of a request arrives that is taken at once
 LEAST_PACE = 2**10  # bytes a second, in which an answer is fetched that is not yet
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
@@ -22,17 +33,35 @@ TOO_LARGE = (
 )
 
 
+log = structlog.get_logger()
+
+Pairs = Sequence[tuple[bytes, bytes]]
+
+
+class Taker(Interface):
+    """Of the application: what it makes of a request once its body is there."""
+
+    def take(self, body: bytes, exchange: "Exchange") -> bool:
+        """Whether it takes the request, and calls `exchange.answer` in time."""
+
+
 class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.outside = 0  # bytes of the request that arrives which are not of its body, or not yet
         self.arrived = 0  # whole requests
         self.answered: RequestResponseCycle | None = None  # while `cycle` is the last that came
+        self.idle_since = self.loop.time()
+        self.taker: Taker | None = None  # of the request that arrives
+        self.parts: list[bytes] = []  # of its body
+        self.waiting: asyncio.TimerHandle | None = None  # for the rest of it
         self.seen = Seen(0, 0, 0)
         self.next_look = self.loop.call_later(PATIENCE_SECONDS, self.look)
         super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
 
     def connection_lost(self, error: Exception | None) -> None:
         self.next_look.cancel()
+        self._unset_keepalive_if_required()
+        self.go_the_long_way()
         if self.answered:
             self.answered.disconnected = True
             self.answered.message_event.set()
@@ -64,14 +93,15 @@ class Protocol(HttpToolsProtocol):
         return self.answered is not None and not self.answered.response_complete
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         self.outside += len(data)
         try:
             self.parse(data)
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self.refuse_what_is_no_request()
         if self.outside > MAX_HEAD:
             self.refuse_head()
+        if self.taker and not self.waiting:
+            self.waiting = self.loop.call_later(BODY_SECONDS, self.go_the_long_way)
 
     def parse(self, data: bytes) -> None:
         """Behind a head that offers another protocol the parser stops; HTTP goes on."""
@@ -92,6 +122,14 @@ class Protocol(HttpToolsProtocol):
         lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
+    def refuse_what_is_no_request(self) -> None:
+        """Or, if whole ones before it are not answered yet, end the connection behind these."""
+        if self.is_answering() and not self.cycle.more_body and not self.taker:
+            self.cycle.keep_alive = False
+            self.transport.pause_reading()
+        else:
+            self.send_400_response("Invalid HTTP request received.")
+
     def refuse_head(self) -> None:
         if not self.is_answering() and not self.transport.is_closing():
             self.transport.write(TOO_LARGE)
@@ -99,32 +137,147 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if not self.parser.should_upgrade():
-            super().on_headers_complete()
+            self.taker = self.taker_of_the_request()
+            if self.taker is None:
+                super().on_headers_complete()
         elif self.parser.get_method() == b"CONNECT":
             raise ValueError("This is no proxy.")
 
+    def taker_of_the_request(self) -> Taker | None:
+        """None for a request that stands behind others, for one that waits for a word before its
+        body, and if the application knows nobody who might take it at once.
+        """
+        if self.is_answering() or self.flow.write_paused or self.expect_100_continue:
+            return None
+        try:
+            taker: Taker | None = self.app.taker(self.parser.get_method(), self.url, self.headers)
+            return taker
+        except Exception:
+            log.exception("not_taken")
+            return None
+
     def on_body(self, body: bytes) -> None:
         self.outside -= len(body)
-        super().on_body(body)
+        if self.taker:
+            self.parts.append(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self.parser.should_upgrade():
-            self.outside = 0
-            self.arrived += 1
+        if self.parser.should_upgrade():
+            return
+        self.outside = 0
+        self.arrived += 1
+        if self.taker and self.is_taken(self.taker):
+            self.taker, self.parts = None, []
+            self.end_waiting()
+        else:
+            self.go_the_long_way()
             super().on_message_complete()
 
+    def is_taken(self, taker: Taker) -> bool:
+        exchange = Exchange(self)
+        try:
+            is_taken = taker.take(b"".join(self.parts), exchange)
+        except Exception:
+            log.exception("not_taken")
+            return False
+        if is_taken:
+            self.cycle = self.answered = exchange
+        return is_taken
+
+    def go_the_long_way(self) -> None:
+        """Make a task of a request that was to be taken at once, with as much of it as is there."""
+        if self.taker:
+            body = b"".join(self.parts)
+            self.taker, self.parts = None, []
+            self.end_waiting()
+            super().on_headers_complete()
+            super().on_body(body)
+
+    def end_waiting(self) -> None:
+        if self.waiting:
+            self.waiting.cancel()
+            self.waiting = None
+
     def on_response_complete(self) -> None:
+        self.idle_since = self.loop.time()
         self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
 
+    def on_exchange_complete(self) -> None:
+        """As `on_response_complete`, without a new timer for each answer, which would cost as much
+        as the answer.
+        """
+        if self.pipeline or self.timeout_keep_alive_task is None:
+            self.on_response_complete()
+        else:
+            self.idle_since = self.loop.time()
+            self.server_state.total_requests += 1
+
+    def timeout_keep_alive_handler(self) -> None:
+        idle = self.loop.time() - self.idle_since if self.is_idle() else 0
+        left = self.timeout_keep_alive - idle
+        if left > 0:
+            handler = self.timeout_keep_alive_handler
+            self.timeout_keep_alive_task = self.loop.call_later(left, handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def is_idle(self) -> bool:
+        """Whether all that came was answered, and nothing comes."""
+        return not self.outside and (self.cycle is None or self.cycle.response_complete)
+
+    def shutdown(self) -> None:
+        self.go_the_long_way()  # whose end is waited for
+        super().shutdown()
+
     def eof_received(self) -> bool:  # type: ignore[override]  # of what asyncio lets it be
         """Whether the connection stays open for an answer."""
+        self.go_the_long_way()
         if not self.is_answering():
             return False
         self.cycle.keep_alive = False
         self.cycle.more_body = False
         self.cycle.message_event.set()
         return True
+
+
+class Exchange(RequestResponseCycle):
+    """A request that was taken at once, and its answer: to uvicorn one of its cycles."""
+
+    more_body = False
+    message_event = asyncio.Event()  # nobody waits for it
+
+    def __init__(self, protocol: Protocol) -> None:
+        parser = protocol.parser
+        self.protocol = protocol
+        self.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        self.disconnected = False
+        self.response_complete = False
+
+    def answer(self, status: int, headers: Pairs, lines: bytes, body: bytes) -> None:
+        """To a client who is there still; `lines` are further headers, as they are sent.
+
+        They tell the length of the body.
+        """
+        protocol = self.protocol
+        if self.disconnected or protocol.transport.is_closing():
+            return
+        parts = [STATUS_LINE[status]]
+        for name, value in (*protocol.server_state.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            parts.append(b"connection: close\r\n")
+        protocol.transport.write_whole(b"".join([*parts, lines, b"\r\n", body]))  # type: ignore[attr-defined]
+        self.response_complete = True
+        if not self.keep_alive:
+            protocol.transport.close()
+        protocol.on_exchange_complete()
+
+    def give_up(self) -> None:
+        """There is no answer: the client is not to wait for one."""
+        self.protocol.transport.close()
 
 
 class Seen(NamedTuple):
@@ -160,6 +313,11 @@ class JoinedWrites:
             self._held = data
         else:
             self._transport.write(data)
+
+    def write_whole(self, answer: bytes) -> None:
+        """With nothing to hold back, nor held."""
+        self.written += len(answer)
+        self._transport.write(answer)
 
     def flush(self) -> None:
         if self._held:

@@ -1,23 +1,42 @@
-"""A transaction in two round trips: BEGIN travels with its first query, COMMIT with its last."""
+"""A transaction in two round trips: BEGIN travels with its first query, COMMIT with its last.
 
-from collections.abc import Iterable, Sequence
+Its locks are let go when it is committed in memory, so that whoever waits for the same row need
+not wait for the disk too; it has ended only when it is on the disk. Nobody can see what a crash
+undoes: the log is written in order, so whoever built on it is undone with it.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from django.db import connection
 
+T = TypeVar("T")
 Statement = tuple[str, Sequence[Any]]
+Rows = list[tuple[Any, ...]]
+# What a transaction reads, for whoever has the connection: it yields queries, is sent their rows,
+# and returns what it read.
+Reading = Generator[Statement, Rows, T]
 
 LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's code for a lock that was not had in lock_timeout
 # The smallest transaction that has to reach the disk, and with it everything that came before.
 FLUSH = "SELECT pg_logical_emit_message(true, '', '')"
+BEGIN = "BEGIN; SET LOCAL synchronous_commit = off"
+COMMIT = f"COMMIT; {FLUSH}"
+ROLLBACK = "ROLLBACK"
 
 
 def make_durable() -> None:
     """Return when all that is committed by now would survive a crash."""
     with connection.cursor() as cursor:
         cursor.execute(FLUSH)
+
+
+def joined(statements: Iterable[Statement], end: str) -> Statement:
+    """All of them, and the end, as one."""
+    queries, parameters = zip(*statements, strict=True)
+    return "; ".join([*queries, end]), list(chain(*parameters))
 
 
 def is_lock_timeout(error: Exception) -> bool:
@@ -27,11 +46,8 @@ def is_lock_timeout(error: Exception) -> bool:
 class Transaction:
     """One transaction on this thread's connection; within another one it is a savepoint of that.
 
-    `django.db.transaction.atomic` takes four for the same, each of its own system calls.
-
-    Its locks are let go when it is committed in memory, so that whoever waits for the same row need
-    not wait for the disk too; `commit` returns only when it is on the disk. Nobody can see what a
-    crash undoes: the log is written in order, so whoever built on it is undone with it.
+    `django.db.transaction.atomic` takes four round trips for the same, each of its own system
+    calls.
     """
 
     def __init__(self) -> None:
@@ -42,8 +58,7 @@ class Transaction:
             self._begin, self._commit = f"SAVEPOINT {name}", f"RELEASE SAVEPOINT {name}"
             self._rollback = f"ROLLBACK TO SAVEPOINT {name}"
         else:
-            self._begin = "BEGIN; SET LOCAL synchronous_commit = off"
-            self._commit, self._rollback = f"COMMIT; {FLUSH}", "ROLLBACK"
+            self._begin, self._commit, self._rollback = BEGIN, COMMIT, ROLLBACK
 
     def __enter__(self) -> "Transaction":
         return self
@@ -52,21 +67,29 @@ class Transaction:
         if self.is_open and kind:
             self.rollback()
 
-    def begin(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Begin with a query; gives its rows."""
+    def read(self, reading: Reading[T]) -> T:
+        """Begin with its first query; gives what it read."""
+        try:
+            rows = self.begin(*next(reading))
+            while True:
+                rows = self.query(*reading.send(rows))
+        except StopIteration as end:
+            read: T = end.value
+            return read
+
+    def begin(self, sql: str, parameters: Sequence[Any]) -> Rows:
         self.is_open = True
         self.cursor = connection.cursor()  # one for all: to make it takes as long as to use it
         return self.query(f"{self._begin}; {sql}", parameters)
 
-    def query(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, parameters: Sequence[Any]) -> Rows:
         self.cursor.execute(sql, parameters)
         return list(self.cursor.fetchall())
 
     def commit(self, statements: Iterable[Statement]) -> None:
         """End with these statements. From here on a lost connection leaves the outcome unknown."""
         self.is_ending = True
-        queries, parameters = zip(*statements, strict=True)
-        self.cursor.execute("; ".join([*queries, self._commit]), list(chain(*parameters)))
+        self.cursor.execute(*joined(statements, self._commit))
         self.is_open = False
 
     def rollback(self) -> None:

@@ -1,10 +1,15 @@
 """How gunicorn's workers serve the ASGI application."""
 
+import gc
 from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
 
 from mnistapi.protocol import Protocol
+
+# Objects that a process has more than before, until it looks for garbage among them: as many as the
+# calls of a full batch have, so that none of these is looked at while it is alive.
+YOUNG_OBJECTS = 10_000
 
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
@@ -18,3 +23,8 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
         "proxy_headers": False,
         "server_header": False,
     }
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        gc.freeze()  # what is loaded stays
+        gc.set_threshold(YOUNG_OBJECTS)

@@ -8,8 +8,8 @@ on to Django.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -17,15 +17,17 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from accounts.authentication import refuse_key_in_query
+from accounts.models import APIKey
 from mnistapi import api_headers
 from mnistapi.django_bridge import Application, Receive, Scope, Send
 from mnistapi.problems import BAD_REQUEST, MEDIA_TYPE, Problem, problem_from
+from mnistapi.protocol import Exchange
 from mnistapi.uuid7 import uuid7
 from predictions import metrics
 from predictions.aside import Aside, Shares
 from predictions.calls import Answer, OpenCall, Outcome
 from predictions.endpoints import ENDPOINTS, Endpoint, Head
-from predictions.gathering import Gathering
+from predictions.gathering import Gathering, Taker
 from predictions.known_keys import KnownKeys
 from predictions.predicting import is_slow, predict
 
@@ -61,6 +63,7 @@ class Door:
         self.room_for_large = asyncio.Semaphore(LARGE_HELD)
         self.room_of_one = Shares(LARGE_OF_ONE)
         self.fixed = raw(api_headers.of_every_answer().items())
+        self.fixed_lines = b"".join(b"%s: %s\r\n" % pair for pair in self.fixed)
         self.is_https_only = settings.SECURE_SSL_REDIRECT
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,6 +92,31 @@ class Door:
         await self.gathering.finish()
         await send({"type": "lifespan.shutdown.complete"})
 
+    def taker(self, method: bytes, url: bytes, pairs: Pairs) -> "SmallCall | None":
+        """Who may take a request at once (`mnistapi.protocol`): a call that needs nothing but the
+        books. All that is unusual, and all that is refused for its head, has no such taker.
+        """
+        endpoint = ENDPOINTS.get(url.decode("latin-1")) if method == b"POST" else None
+        if endpoint is None:
+            return None
+        headers = by_name(pairs)
+        key = self.keys.known(headers.get(b"authorization", b""), headers.get(b"x-api-key", b""))
+        if key is None or not self.is_for_us(headers):
+            return None
+        head = head_of(headers)
+        try:
+            is_large = endpoint.is_large(head)
+        except Problem:
+            return None
+        return None if is_large else SmallCall(self, endpoint, head, key, time.perf_counter())
+
+    def settle_aside(self, call: OpenCall, taker: Taker) -> None:
+        task = asyncio.ensure_future(self.predict_aside(call))
+        task.add_done_callback(lambda _: self.gathering.settle(call, taker))
+
+    async def predict_aside(self, call: OpenCall) -> None:
+        await self.large.run(call.key.customer_id, predict, [call])
+
     async def answer(
         self, endpoint: Endpoint, query: bytes, headers: Headers, receive: Receive, send: Send
     ) -> None:
@@ -100,14 +128,11 @@ class Door:
             metrics.count_refusal(outcome.type.status, outcome.type.code)
             note(id, endpoint, outcome)
         else:
-            if isinstance(outcome, Problem) and outcome.type.status in MAYBE_WITHOUT_A_ROW:
-                note(id, endpoint, outcome)
-        if isinstance(outcome, Answer):
-            head = [JSON, *raw([("x-request-id", str(outcome.id))])]
-            await self.send(send, 200, head, outcome.headers, outcome.body)
-        else:
-            head = [PROBLEM, *raw([("x-request-id", str(id))])]
-            await self.send(send, outcome.type.status, head, outcome.headers, outcome.body(id))
+            note_if_without_a_row(id, endpoint, outcome)
+        status, own, body = written(id, outcome)
+        head = [*own, *self.fixed]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": body})
 
     async def outcome(
         self,
@@ -126,10 +151,13 @@ class Door:
         )
         call = endpoint.open(id, key, began)
         await self.fill(call, endpoint, head_of(headers), receive)
-        outcome = await self.gathering.settle(call)
+        outcome = await self.gathering.settled(call)
+        self.forget_if_dead(key, outcome)
+        return outcome
+
+    def forget_if_dead(self, key: APIKey, outcome: Outcome) -> None:
         if isinstance(outcome, Problem) and outcome.type.status == UNAUTHORIZED:
             self.keys.forget(key)
-        return outcome
 
     async def fill(self, call: OpenCall, endpoint: Endpoint, head: Head, receive: Receive) -> None:
         """Give the call its images, or why it has none."""
@@ -144,7 +172,7 @@ class Door:
             else:
                 endpoint.fill(call, head, body)
                 if is_slow(call):
-                    await self.large.run(customer_id, predict, [call])
+                    await self.predict_aside(call)
         except Problem as problem:
             call.refusal = problem
 
@@ -157,11 +185,51 @@ class Door:
             body = await large_body_of(receive, lambda: own.locked() or room.locked())
             await self.large.run(customer_id, fill_and_predict, call, endpoint, head, body)
 
-    async def send(self, send: Send, status: int, head: Pairs, headers: Any, body: bytes) -> None:
-        length = (b"content-length", str(len(body)).encode())
-        pairs = [*head, length, *raw(headers.items()), *self.fixed]
-        await send({"type": "http.response.start", "status": status, "headers": pairs})
-        await send({"type": "http.response.body", "body": body})
+
+class SmallCall(NamedTuple):
+    """A call whose head says that it may be taken at once."""
+
+    door: Door
+    endpoint: Endpoint
+    head: Head
+    key: APIKey
+    began: float
+
+    def take(self, body: bytes, exchange: Exchange) -> bool:
+        if self.endpoint.has_pictures(self.head, body):
+            return False
+        self.door.gathering.decode_with_others(partial(self.decode, body, exchange))
+        return True
+
+    def decode(self, body: bytes, exchange: Exchange) -> None:
+        call = self.endpoint.open(uuid7(), self.key, self.began)
+        answer = partial(self.answer, call.id, exchange)
+        self.endpoint.fill(call, self.head, body)
+        if is_slow(call):
+            self.door.settle_aside(call, answer)
+        else:
+            self.door.gathering.settle(call, answer)
+
+    def answer(self, id: UUID, exchange: Exchange, outcome: Outcome) -> None:
+        try:
+            self.door.forget_if_dead(self.key, outcome)
+            note_if_without_a_row(id, self.endpoint, outcome)
+            status, headers, body = written(id, outcome)
+            exchange.answer(status, headers, self.door.fixed_lines, body)
+        except Exception:
+            exchange.give_up()
+            raise
+
+
+def written(id: UUID, outcome: Outcome) -> tuple[int, Pairs, bytes]:
+    """The answer to the call `id`: its status, its own headers and its body."""
+    if isinstance(outcome, Answer):
+        status, type, id, body = 200, JSON, outcome.id, outcome.body
+    else:
+        status, type, body = outcome.type.status, PROBLEM, outcome.body(id)
+    length = (b"content-length", str(len(body)).encode())
+    request_id = (b"x-request-id", str(id).encode())
+    return status, [type, request_id, length, *raw(outcome.headers.items())], body
 
 
 def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:
@@ -172,6 +240,11 @@ def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes
 def note(id: UUID, endpoint: Endpoint, problem: Problem) -> None:
     """A line of the log for a call that may be nowhere else."""
     log.info("request", request_id=str(id), path=endpoint.path, status=problem.type.status)
+
+
+def note_if_without_a_row(id: UUID, endpoint: Endpoint, outcome: Outcome) -> None:
+    if isinstance(outcome, Problem) and outcome.type.status in MAYBE_WITHOUT_A_ROW:
+        note(id, endpoint, outcome)
 
 
 def by_name(pairs: Pairs) -> Headers:

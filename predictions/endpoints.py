@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -29,8 +30,13 @@ class Head(NamedTuple):
 
     @property
     def media_type(self) -> str:
-        """Without its parameters: JSON is UTF-8, whatever they say."""
-        return self.content_type.partition(";")[0].strip().lower()
+        return media_type_of(self.content_type)
+
+
+@lru_cache(maxsize=64)
+def media_type_of(content_type: str) -> str:
+    """Without its parameters: JSON is UTF-8, whatever they say."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True)

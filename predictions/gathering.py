@@ -6,92 +6,155 @@ batch that waits for its accounts, which another process holds, takes along what
 
 import asyncio
 import os
-import queue
-import threading
+import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from predictions import settlement
 from predictions.calls import OpenCall, Outcome
-from predictions.settlement import settle
+from predictions.predicting import is_quick, predict
+from predictions.settling import Settling
 from predictions.shadow import shadow
 
 MAX_BATCH = 128
 # A batch of so many begins at once: more would hardly spare anything, and may still join it.
 ENOUGH = 8
+# So many calls are decoded one behind the other, which takes less than each between two reads, as
+# the processor has the code at hand; more would keep what the database says waiting.
+DECODED_TOGETHER = 16
 
 log = structlog.get_logger()
 
-Waiting = tuple[OpenCall, "asyncio.Future[Outcome]"]
+Taker = Callable[[Outcome], None]
+Waiting = tuple[OpenCall, Taker]
 
 
 class Gathering:
-    """Belongs to one event loop; one thread settles, on a database connection of its own."""
+    """Belongs to one event loop."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        self.settling = Settling()
+        self.undecoded: list[Callable[[], None]] = []
         self.arrived: deque[Waiting] = deque()
-        self.begun: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()  # None is the end
-        self.turn: asyncio.Task[None] | None = None  # from the first call of a batch to its answers
-        # A batch that hangs must not keep the process from ending.
-        self.thread = threading.Thread(target=self.work, name="settling", daemon=True)
-        self.thread.start()
+        self.turns: asyncio.Task[None] | None = None  # while there are calls to be settled
+        self.predicting = ThreadPoolExecutor(1, "predicting")
+        self.unpredicted: deque[Waiting] = deque()
+        self.predictions: asyncio.Task[None] | None = None  # while there are calls to be predicted
 
-    def settle(self, call: OpenCall) -> "asyncio.Future[Outcome]":
+    def decode_with_others(self, decode: Callable[[], None]) -> None:
+        """`decode` gives a call to `settle`. It is called when a batch begins, or takes latecomers
+        along, at the latest.
+        """
+        self.undecoded.append(decode)
+        if len(self.undecoded) >= DECODED_TOGETHER:
+            self.decode()
+        else:
+            self.turn()
+
+    def decode(self) -> None:
+        undecoded, self.undecoded = self.undecoded, []
+        for decode in undecoded:
+            try:
+                decode()
+            except Exception:
+                log.exception("not_decoded")
+
+    def settle(self, call: OpenCall, taker: Taker) -> None:
+        """Settle the call; its outcome is given to the taker, in time."""
+        if is_quick(call):
+            self.arrive(call, taker)
+            return
+        self.unpredicted.append((call, taker))
+        if self.predictions is None:
+            self.predictions = self.loop.create_task(self.predict_batches())
+
+    def arrive(self, call: OpenCall, taker: Taker) -> None:
+        self.arrived.append((call, taker))
+        self.turn()
+
+    def turn(self) -> None:
+        if self.turns is None:
+            self.turns = self.loop.create_task(self.settle_batches())
+
+    def settled(self, call: OpenCall) -> "asyncio.Future[Outcome]":
         """The outcome of the call, in time. Whoever goes away meanwhile hurts nobody else."""
         future: asyncio.Future[Outcome] = self.loop.create_future()
-        self.arrived.append((call, future))
-        if self.turn is None:
-            self.turn = self.loop.create_task(self.begin())
-        return future
 
-    async def begin(self) -> None:
-        """Begin a batch, once the loop has read what is there.
-
-        What one turn of the loop reads, the next makes a call of.
-        """
-        known = 0
-        while known < len(self.arrived) < ENOUGH:
-            known = len(self.arrived)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-        self.begun.put(Batch(self.arrived))
-
-    def answer(self, batch: "Batch", outcomes: list[Outcome]) -> None:
-        """Let the clients that are there still have their outcomes; and begin the next batch."""
-        for (_, future), outcome in zip(batch.waiting, outcomes, strict=True):
+        def take(outcome: Outcome) -> None:
             if not future.done():
                 future.set_result(outcome)
-        self.turn = self.loop.create_task(self.begin()) if self.arrived else None
 
-    async def finish(self) -> None:
-        """Wait until all that was given is settled."""
-        while self.turn is not None:
-            await asyncio.sleep(0.01)
-        self.begun.put(None)
-        self.thread.join()
+        self.settle(call, take)
+        return future
 
-    def work(self) -> None:
-        """The settling thread. Without it nothing would be answered here any more, so a fault that
-        ends it ends the process, and gunicorn starts another.
+    async def predict_batches(self) -> None:
+        """In a thread, while those before them are settled."""
+        while self.unpredicted:
+            batch = Batch(self.unpredicted)
+            batch.take_what_is_there()
+            await self.loop.run_in_executor(self.predicting, predict, batch.calls())
+            for call, taker in batch.waiting:
+                self.arrive(call, taker)
+        self.predictions = None
+
+    async def settle_batches(self) -> None:
+        """Without this nothing would be answered here any more, so a fault that ends it ends the
+        process, and gunicorn starts another.
         """
         try:
-            self.settle_batches()
+            while self.undecoded or self.arrived:
+                await self.until_all_is_read()
+                self.decode()
+                if self.arrived:
+                    await self.settle_batch()
+            self.turns = None
         except Exception:
             log.exception("settling_ended")
             os._exit(1)
 
-    def settle_batches(self) -> None:
-        while (batch := self.begun.get()) is not None:
-            batch.take_what_is_there()
-            outcomes = settle(batch.calls(), batch.latecomers)
-            self.loop.call_soon_threadsafe(self.answer, batch, outcomes)
-            shadow.offer(batch.calls(), outcomes)
+    async def until_all_is_read(self) -> None:
+        known = 0
+        while known < (read := len(self.undecoded) + len(self.arrived)) < ENOUGH:
+            known = read
+            await asyncio.sleep(0)
+
+    async def settle_batch(self) -> None:
+        batch = Batch(self.arrived)
+        batch.take_what_is_there()
+        calls, began = batch.calls(), time.perf_counter()
+
+        def latecomers(key_ids: Collection[int]) -> list[OpenCall]:
+            self.decode()
+            return batch.latecomers(key_ids)
+
+        outcomes = await self.settling.settle(calls, latecomers)
+        for (_, taker), outcome in zip(batch.waiting, outcomes, strict=True):
+            answer(taker, outcome)
+        settlement.note(calls, outcomes, began)
+        shadow.offer(calls, outcomes)
+
+    async def finish(self) -> None:
+        """Wait until all that was given is settled."""
+        while self.turns or self.predictions:
+            await asyncio.sleep(0.01)
+        self.predicting.shutdown()
+        self.settling.close()
+
+
+def answer(taker: Taker, outcome: Outcome) -> None:
+    """What hinders one to take his answer hinders no other."""
+    try:
+        taker(outcome)
+    except Exception:
+        log.exception("not_answered")
 
 
 class Batch:
-    """What the settling thread takes of the calls that have arrived."""
+    """What is taken together of the calls that have arrived."""
 
     def __init__(self, arrived: "deque[Waiting]") -> None:
         self.arrived = arrived

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from mnistapi.problems import IDEMPOTENCY_KEY_REUSED, INVALID_IDEMPOTENCY_KEY, Problem
-from mnistapi.transactions import Statement, Transaction
+from mnistapi.transactions import Reading, Statement
 
 LIFETIME = timedelta(hours=24)
 MAX_LENGTH = 255
@@ -78,13 +78,13 @@ ON CONFLICT (customer_id, livemode, idempotency_key) DO UPDATE SET
 
 
 def stored_answers(
-    transaction: Transaction, identities: Iterable[Identity], now: datetime
-) -> dict[Identity, Stored]:
+    identities: Iterable[Identity], now: datetime
+) -> Reading[dict[Identity, Stored]]:
     """What was answered in the last 24 hours; no query if nobody asks."""
     wanted = set(identities)
     if not wanted:
         return {}
-    rows = transaction.query(STORED, [*map(list, zip(*wanted, strict=True)), now])
+    rows = yield STORED, [*map(list, zip(*wanted, strict=True)), now]
     return {Identity(*row[:3]): Stored(bytes(row[3]), row[4], bytes(row[5])) for row in rows}
 
 

@@ -24,9 +24,14 @@ class KnownKeys:
         self.by_digest: dict[bytes, APIKey] = {}
         self.look_ups = ThreadPoolExecutor(LOOK_UPS_AT_ONCE, "look-up")
 
+    def known(self, authorization: bytes, x_api_key: bytes) -> APIKey | None:
+        """The active key of these headers, if it was looked up before."""
+        row = self.by_digest.get(digest_of(authorization, x_api_key))
+        return row if row and not authentication.refusal_of_now(row) else None
+
     async def authenticate(self, authorization: bytes, x_api_key: bytes) -> APIKey:
         """The active key of these headers. Raises a 401 problem."""
-        digest = hashlib.sha256(authorization + b"\n" + x_api_key).digest()
+        digest = digest_of(authorization, x_api_key)
         row = self.by_digest.get(digest)
         if row is None:
             key = authentication.key_from_headers(
@@ -47,6 +52,10 @@ class KnownKeys:
         """The ledger refused the key: let the next call find out why."""
         for digest in [digest for digest, known in self.by_digest.items() if known is row]:
             del self.by_digest[digest]
+
+
+def digest_of(authorization: bytes, x_api_key: bytes) -> bytes:
+    return hashlib.sha256(authorization + b"\n" + x_api_key).digest()
 
 
 def look_up(key: str) -> APIKey | None:

@@ -11,19 +11,30 @@ from predictions.calls import OpenCall, Prediction
 from predictions.images import Images
 
 SLOW_SECONDS = 0.002  # more than a lone call takes from its arrival to its answer
+# For less it is not worth to hand a call to a thread, even where a batch has a hundred such.
+QUICK_SECONDS = 0.0001
 
 log = structlog.get_logger()
 
 
 def is_slow(call: OpenCall) -> bool:
     """Whether its prediction takes so long that other calls should not wait for it."""
+    return seconds_of(call) > SLOW_SECONDS
+
+
+def is_quick(call: OpenCall) -> bool:
+    """Whether nothing has to wait for its prediction, also because it has one."""
+    return call.prediction is not None or seconds_of(call) <= QUICK_SECONDS
+
+
+def seconds_of(call: OpenCall) -> float:
+    """What its prediction takes."""
     if call.images is None:
-        return False
+        return 0
     try:
-        release = asked_for(call, serving.current())
+        return len(call.images) * asked_for(call, serving.current()).seconds
     except serving.ReleaseNotFound:
-        return False
-    return len(call.images) * release.seconds > SLOW_SECONDS
+        return 0
 
 
 def predict(calls: Sequence[OpenCall]) -> None:

@@ -17,8 +17,15 @@ from django.db.transaction import atomic
 from accounts.authentication import no_such_key
 from billing import ledger
 from billing.decision import Charge, Verdict
+from billing.models import Account
 from mnistapi.problems import Problem, outcome_unknown, problem_from
-from mnistapi.transactions import Statement, Transaction, is_lock_timeout, make_durable
+from mnistapi.transactions import (
+    Reading,
+    Statement,
+    Transaction,
+    is_lock_timeout,
+    make_durable,
+)
 from predictions import idempotency, metrics
 from predictions.calls import Answer, OpenCall, Outcome, Receipt
 from predictions.idempotency import Identity, Stored
@@ -29,7 +36,6 @@ log = structlog.get_logger()
 
 REPLAYED = {"Idempotent-Replayed": "true"}
 UNAUTHORIZED = 401
-QUICK_SECONDS = 0.001  # for the prediction of a call
 LOG = "SELECT predictions_log(%s)"
 
 
@@ -40,40 +46,44 @@ def nobody(key_ids: Collection[int]) -> Sequence[OpenCall]:
     return ()
 
 
-def settle(calls: list[OpenCall], latecomers: Latecomers = nobody) -> list[Outcome]:
+def settle(calls: list[OpenCall]) -> list[Outcome]:
     """Answer, charge and log the calls, and give each its answer or its refusal.
-
-    Once the accounts are locked, which may have taken a while, `latecomers` is asked for further
-    calls with the same keys; they stand behind the others in `calls` and in what is returned. As
-    they are predicted while the accounts are held, they are not asked for with a slow model.
 
     Raises nothing: where the database does not take them, none of them has happened, and each is
     told so. What fails for one of several calls fails for that one alone, and an account that is
     not to be had fails its own customer's calls alone.
     """
     began = time.perf_counter()
-    outcomes = settle_together(calls, latecomers)
-    try:
-        count(calls, outcomes, began)
-    except Exception:  # what is in the books is answered all the same
-        log.exception("not_counted")
+    outcomes = settle_together(calls)
+    note(calls, outcomes, began)
     return outcomes
 
 
-def settle_together(calls: list[OpenCall], latecomers: Latecomers) -> list[Outcome]:
-    began = time.perf_counter()
-    predict(calls)
-    is_quick = time.perf_counter() - began < QUICK_SECONDS * len(calls)
+def note(calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float) -> None:
+    """Count a batch that is settled; what is in the books is answered also if that fails."""
     try:
-        return enter_in_the_books(calls, latecomers if is_quick else nobody)
+        count(calls, outcomes, began)
+    except Exception:
+        log.exception("not_counted")
+
+
+def settle_together(calls: list[OpenCall]) -> list[Outcome]:
+    predict(calls)
+    try:
+        return enter_in_the_books(calls)
     except Exception as error:
-        if is_lock_timeout(error) and len({call.key.customer_id for call in calls}) > 1:
-            return settle_by_customer(calls)
-        if len(calls) == 1 or isinstance(error, (OperationalError, InterfaceError, Problem)):
-            problem = problem_from(error)
-            return [problem] * len(calls)
-        log.exception("batch_failed")
-    return [outcome for call in calls for outcome in settle_together([call], nobody)]
+        return settle_in_spite_of(error, calls)
+
+
+def settle_in_spite_of(error: Exception, calls: list[OpenCall]) -> list[Outcome]:
+    """What becomes of calls that could not be entered in the books together."""
+    if is_lock_timeout(error) and len({call.key.customer_id for call in calls}) > 1:
+        return settle_by_customer(calls)
+    if len(calls) == 1 or isinstance(error, (OperationalError, InterfaceError, Problem)):
+        problem = problem_from(error)
+        return [problem] * len(calls)
+    log.exception("batch_failed", exc_info=error)
+    return [outcome for call in calls for outcome in settle_together([call])]
 
 
 def count(calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float) -> None:
@@ -102,11 +112,11 @@ def settle_by_customer(calls: Sequence[OpenCall]) -> list[Outcome]:
         of.setdefault(call.key.customer_id, []).append(call)
     outcomes: dict[UUID, Outcome] = {}
     for id in sorted(of, key=lambda id: id not in free):
-        outcomes |= zip((c.id for c in of[id]), settle_together(of[id], nobody), strict=True)
+        outcomes |= zip((c.id for c in of[id]), settle_together(of[id]), strict=True)
     return [outcomes[call.id] for call in calls]
 
 
-def enter_in_the_books(calls: list[OpenCall], latecomers: Latecomers) -> list[Outcome]:
+def enter_in_the_books(calls: list[OpenCall]) -> list[Outcome]:
     """Decide, count and log the calls in one transaction.
 
     On a connection that was lost since the last one it is tried again; one that is lost at the
@@ -114,41 +124,66 @@ def enter_in_the_books(calls: list[OpenCall], latecomers: Latecomers) -> list[Ou
     """
     transaction = Transaction()
     try:
-        return settle_in(transaction, calls, latecomers)
+        return settle_in(transaction, calls)
     except (OperationalError, InterfaceError):
         if transaction.is_ending or not connection_is_lost():
             raise
     connection.close()
-    return settle_in(Transaction(), calls, latecomers)
+    return settle_in(Transaction(), calls)
 
 
 def connection_is_lost() -> bool:
     return connection.connection is None or connection.connection.closed != 0
 
 
-def settle_in(
-    transaction: Transaction, calls: list[OpenCall], latecomers: Latecomers
-) -> list[Outcome]:
+def settle_in(transaction: Transaction, calls: list[OpenCall]) -> list[Outcome]:
+    entry = Entry(calls)
     with transaction:
-        books = ledger.opened(transaction, [(call.key.customer_id, call.key.id) for call in calls])
-        late = latecomers(books.keys.keys())
-        predict(late)
-        calls.extend(late)
-        batch = Batch(books, stored_answers(transaction, calls, books))
-        outcomes = [batch.settle(call) for call in calls]
+        statements = read_in(transaction, entry)
         try:
-            transaction.commit(batch.statements())
+            transaction.commit(statements)
         except (OperationalError, InterfaceError):
-            if not were_committed(batch.rows):
+            if not were_committed(entry.rows):
                 raise
-    return outcomes
+    return entry.outcomes
 
 
-def stored_answers(
-    transaction: Transaction, calls: Sequence[OpenCall], books: ledger.Books
-) -> dict[Identity, Stored]:
-    identities = [call.identity for call in calls if call.identity is not None]
-    return idempotency.stored_answers(transaction, identities, books.now)
+def read_in(transaction: Transaction, entry: "Entry") -> list[Statement]:
+    """Accounts that are missing are opened; after that, who has none has no key either."""
+    try:
+        return transaction.read(entry.reading())
+    except ledger.NotOpen as missing:
+        transaction.rollback()
+        Account.objects.open(missing.customer_ids)
+    return transaction.read(entry.reading(whoever_is_there=True))
+
+
+class Entry:
+    """Calls on their way into the books, in one transaction.
+
+    Once the accounts are locked, which may have taken a while, `latecomers` is asked for further
+    calls with the same keys; they stand behind the others in `calls` and `outcomes`.
+    """
+
+    def __init__(self, calls: list[OpenCall], latecomers: Latecomers = nobody) -> None:
+        self.calls = calls
+        self.latecomers = latecomers
+        self.outcomes: list[Outcome] = []  # true once it is committed
+        self.rows: list[dict[str, Any]] = []  # of the log
+
+    def reading(self, whoever_is_there: bool = False) -> Reading[list[Statement]]:
+        """Reads the books and decides; gives what is to be written. Raises as `ledger.opened`."""
+        pairs = [(call.key.customer_id, call.key.id) for call in self.calls]
+        books = yield from ledger.opened(pairs, whoever_is_there)
+        late = self.latecomers(books.keys.keys())
+        predict(late)
+        self.calls.extend(late)
+        identities = [call.identity for call in self.calls if call.identity is not None]
+        stored = yield from idempotency.stored_answers(identities, books.now)
+        batch = Batch(books, stored)
+        self.outcomes = [batch.settle(call) for call in self.calls]
+        self.rows = batch.rows
+        return list(batch.statements())
 
 
 class Batch:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from billing import ledger
 from billing.decision import Charge, Verdict
+from billing.models import Account
 from billing.plans import PLANS, SANDBOX
 from mnistapi.transactions import Transaction
 from tests.conftest import Holder
@@ -21,13 +22,22 @@ def asked(of: Holder, units: int = 1) -> Charge:
 
 def enter(charges: Sequence[Charge], at: datetime | None = None) -> list[Verdict]:
     """Decide and count in one transaction, `at` that time instead of the database's."""
+    pairs = [(charge.customer_id, charge.key_id) for charge in charges]
     with Transaction() as transaction:
-        pairs = [(charge.customer_id, charge.key_id) for charge in charges]
-        books = ledger.opened(transaction, pairs)
+        books = opened(transaction, pairs)
         books.now = at or books.now
         verdicts = [books.charge(charge) for charge in charges]
         transaction.commit(ledger.counting(books, charges, verdicts))
     return verdicts
+
+
+def opened(transaction: Transaction, pairs: Sequence[tuple[int, int]]) -> ledger.Books:
+    try:
+        return transaction.read(ledger.opened(pairs))
+    except ledger.NotOpen as missing:
+        transaction.rollback()
+        Account.objects.open(missing.customer_ids)
+    return transaction.read(ledger.opened(pairs))
 
 
 def used(of: Holder, units: int, at: datetime | None = None) -> Verdict:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing import ledger
-from mnistapi.transactions import Transaction
+from mnistapi.transactions import Reading
 
 read = ledger.opened
 
@@ -16,8 +16,10 @@ class Clock:
 
     now: datetime
 
-    def opened(self, transaction: Transaction, pairs: Sequence[tuple[int, int]]) -> ledger.Books:
+    def opened(
+        self, pairs: Sequence[tuple[int, int]], whoever_is_there: bool = False
+    ) -> Reading[ledger.Books]:
         """In place of `ledger.opened`."""
-        books = read(transaction, pairs)
+        books = yield from read(pairs, whoever_is_there)
         books.now = self.now
         return books

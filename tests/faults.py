@@ -9,8 +9,12 @@ from django.db import OperationalError, connection
 
 
 def lose_connection() -> None:
-    """As an operator of the database would: its server process for this connection is ended."""
-    pid = connection.connection.info.backend_pid
+    """It is this thread's."""
+    end_server_process(connection.connection.info.backend_pid)
+
+
+def end_server_process(pid: int) -> None:
+    """Of a connection, as an operator of the database would."""
     other = psycopg2.connect(**connection.get_connection_params())
     try:
         with other, other.cursor() as cursor:

@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -20,9 +19,7 @@ SHARED = {
     "before look-up": "accounts.models:APIKeyManager.look_up",
     "before decoding": "predictions.endpoints:Endpoint.fill",
     "before prediction": "predictions.predicting:assign_predictions",
-    "before the books": "predictions.settlement:enter_in_the_books",
-    "before BEGIN": "mnistapi.transactions:Transaction.begin",
-    "after BEGIN": "mnistapi.transactions:Transaction.begin",
+    "before the books": "predictions.settlement:Entry.reading",
     "before reading what is stored": "predictions.idempotency:stored_answers",
     "before a call of the batch": "predictions.settlement:Batch.settle",
     "before deciding": "billing.ledger:decide",
@@ -30,15 +27,18 @@ SHARED = {
     "before storing its answer": "predictions.idempotency:storing",
     "after a call of the batch": "predictions.settlement:Batch.settle",
     "before counting": "billing.ledger:counting",
-    "before COMMIT": "mnistapi.transactions:Transaction.commit",
-    "after COMMIT": "mnistapi.transactions:Transaction.commit",
-    "after the books": "predictions.settlement:enter_in_the_books",
+    "before noting": "predictions.settlement:note",
+    "after noting": "predictions.settlement:note",
 }
 OF_DOOR = {
     "asgi": {
+        "before a call is taken": "predictions.door:SmallCall.take",
+        "after a call is taken": "predictions.door:SmallCall.take",
         "before calls that came late": "predictions.gathering:Batch.latecomers",
-        "before the hand-over": "predictions.gathering:Gathering.answer",
-        "after the hand-over": "predictions.gathering:Gathering.answer",
+        "before the hand-over": "predictions.gathering:answer",
+        "after the hand-over": "predictions.gathering:answer",
+        "before the answer": "mnistapi.protocol:Exchange.answer",
+        "after the answer": "mnistapi.protocol:Exchange.answer",
     },
     "wsgi": {
         "before the head of the answer": "gunicorn.http.wsgi:Response.send_headers",
@@ -46,25 +46,22 @@ OF_DOOR = {
         "after the body of the answer": "gunicorn.http.wsgi:Response.write",
     },
 }
+IN_TRANSACTION = ["before BEGIN", "after BEGIN", "before COMMIT", "after COMMIT"]
 IN_COMMIT = {f"{milliseconds} ms into COMMIT": milliseconds for milliseconds in (0.3, 1, 3)}
 IN_BATCH = ["before the second customer of a batch", "after a batch of several customers"]
-MESSAGES = [
-    f"{side} http.response.{part}" for part in ("start", "body") for side in ("before", "after")
-]
 
 
 def points(door: str) -> list[str]:
-    of_asgi = IN_BATCH + MESSAGES if door == "asgi" else []
-    return [*SHARED, *IN_COMMIT, *OF_DOOR[door], *of_asgi]
+    of_asgi = IN_BATCH if door == "asgi" else []
+    return [*SHARED, *IN_TRANSACTION, *IN_COMMIT, *OF_DOOR[door], *of_asgi]
 
 
 def application(door: str) -> Any:
     loaded = importlib.import_module(f"mnistapi.{door}").application
     for point, function in (SHARED | OF_DOOR[door]).items():
         put(point, function)
-    put_into_commit()
+    put_into_transaction[door]()
     put_into_batch()
-    put_around_messages()
     return loaded
 
 
@@ -107,18 +104,55 @@ def put(point: str, path: str) -> None:
     setattr(resolve_name(owner), name, wrapped)
 
 
-def put_into_commit() -> None:
+def put_into_transactions() -> None:
+    """Of the first door."""
     from mnistapi.transactions import Transaction
 
-    commit = Transaction.commit
+    begin, commit = Transaction.begin, Transaction.commit
 
-    def wrapped(*args: Any) -> None:
-        for point, milliseconds in IN_COMMIT.items():
-            if is_at(point):
-                threading.Thread(target=die, args=[milliseconds]).start()
+    def begun(*args: Any) -> Any:
+        come_to("before BEGIN")
+        rows = begin(*args)
+        come_to("after BEGIN")
+        return rows
+
+    def committed(*args: Any) -> None:
+        come_to("before COMMIT")
+        die_soon()
         commit(*args)
+        come_to("after COMMIT")
 
-    Transaction.commit = wrapped  # type: ignore[method-assign]
+    Transaction.begin = begun  # type: ignore[method-assign]
+    Transaction.commit = committed  # type: ignore[method-assign]
+
+
+def put_into_loop_connections() -> None:
+    """Of the second door: a query is sent, and its rows are read when they are there."""
+    from mnistapi.loop_connection import LoopConnection
+
+    send, rows = LoopConnection.send, LoopConnection.rows
+
+    def sent(line: LoopConnection, statement: Any) -> None:
+        come_to("before COMMIT" if line.is_ending else "before BEGIN")
+        if line.is_ending:
+            die_soon()
+        send(line, statement)
+
+    def read(line: LoopConnection) -> Any:
+        come_to("after COMMIT" if line.is_ending else "after BEGIN")
+        return rows(line)
+
+    LoopConnection.send = sent  # type: ignore[method-assign]
+    LoopConnection.rows = read  # type: ignore[method-assign]
+
+
+put_into_transaction = {"asgi": put_into_loop_connections, "wsgi": put_into_transactions}
+
+
+def die_soon() -> None:
+    for point, milliseconds in IN_COMMIT.items():
+        if is_at(point):
+            threading.Thread(target=die, args=[milliseconds]).start()
 
 
 def put_into_batch() -> None:
@@ -126,35 +160,17 @@ def put_into_batch() -> None:
     from predictions import settlement
     from predictions.calls import OpenCall
 
-    settle, settle_in = settlement.Batch.settle, settlement.settle_in
+    settle, note = settlement.Batch.settle, settlement.note
 
     def settle_one(batch: settlement.Batch, call: OpenCall) -> Any:
         if {row["customer_id"] for row in batch.rows} - {call.key.customer_id}:
             come_to(IN_BATCH[0])
         return settle(batch, call)
 
-    def settle_all(transaction: Any, calls: Any, latecomers: Any) -> Any:
-        outcomes = settle_in(transaction, calls, latecomers)
+    def note_all(calls: Any, *args: Any) -> None:
         if len({call.key.customer_id for call in calls}) > 1:
             come_to(IN_BATCH[1])
-        return outcomes
+        note(calls, *args)
 
     settlement.Batch.settle = settle_one  # type: ignore[method-assign]
-    settlement.settle_in = settle_all
-
-
-def put_around_messages() -> None:
-    """What an answer is sent by through the second door."""
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle as Cycle
-
-    send: Callable[..., Any] = Cycle.send
-
-    async def wrapped(cycle: Any, message: Any) -> None:
-        is_call = cycle.scope["method"] == "POST"
-        if is_call:
-            come_to(f"before {message['type']}")
-        await send(cycle, message)
-        if is_call:
-            come_to(f"after {message['type']}")
-
-    Cycle.send = wrapped  # type: ignore[method-assign]
+    settlement.note = note_all

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from functools import partial
 from http.client import HTTPException
 from io import BytesIO
@@ -25,6 +26,7 @@ from PIL import Image
 from structlog.testing import capture_logs
 
 from accounts.authentication import no_such_key
+from accounts.models import APIKey
 from mnistapi.django_bridge import PROBES, THREADS, Application, bridge
 from mnistapi.problems import (
     WRONG_SHAPE,
@@ -33,10 +35,15 @@ from mnistapi.problems import (
     outcome_unknown,
     unavailable,
 )
-from mnistapi.protocol import MAX_HEAD, Seen
+from mnistapi.protocol import MAX_HEAD, Exchange, Seen
+from mnistapi.uuid7 import uuid7
+from model import serving
 from predictions import door as doors
-from predictions.door import LARGE_HELD, Door
-from predictions.endpoints import PREDICTIONS
+from predictions.calls import OpenCall
+from predictions.door import LARGE_HELD, Door, SmallCall, is_our_host
+from predictions.endpoints import PREDICTIONS, Head
+from predictions.gathering import Gathering
+from predictions.known_keys import digest_of
 from tests.conftest import DIGIT
 from tests.pictures import MULTIPART, THREE, form, jpeg, png
 from tests.serving import (
@@ -701,6 +708,7 @@ def test_a_call_that_may_have_no_row_has_a_line_with_its_id(
     problem: Problem, is_noted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[dict[str, Any]] = []
+    exchange = Noted()
 
     async def settled(*args: Any) -> Problem:
         return problem
@@ -709,7 +717,118 @@ def test_a_call_that_may_have_no_row_has_a_line_with_its_id(
         sent.append(message)
 
     monkeypatch.setattr(Door, "outcome", settled)
+    door, id = Door(send), uuid7()
     with capture_logs() as lines:
-        asyncio.run(Door(send).answer(PREDICTIONS, b"", {}, send, send))
-    id = dict(sent[0]["headers"])[b"x-request-id"].decode()
-    assert [line["request_id"] for line in lines] == [id] * is_noted
+        asyncio.run(door.answer(PREDICTIONS, b"", {}, send, send))
+        SmallCall(door, PREDICTIONS, HEAD, APIKey(), 0).answer(id, exchange, problem)
+    ids = [dict(sent[0]["headers"])[b"x-request-id"].decode(), str(id)]
+    assert dict(exchange.headers)[b"x-request-id"].decode() == ids[1]
+    assert [line["request_id"] for line in lines] == ids * is_noted
+
+
+class Noted(Exchange):
+    """Of an answer, the headers that are its own."""
+
+    def __init__(self) -> None: ...
+
+    def answer(self, status: int, headers: Any, lines: bytes, body: bytes) -> None:
+        self.headers = headers
+
+
+# Which calls are taken at once
+
+HEAD = Head("application/json", "9", "", None)
+SMALL = {
+    b"host": b"127.0.0.1",
+    b"authorization": b"Bearer known",
+    b"content-type": b"application/json",
+    b"content-length": b"9",
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "changed", "is_taken"),
+    [
+        (b"POST", b"/v1/predictions", {}, True),
+        (b"POST", b"/", {}, True),
+        (b"POST", b"/v1/predictions", {b"idempotency-key": b"a"}, True),
+        (b"POST", b"/v1/predictions", {b"content-type": b"application/x-npy"}, True),
+        (b"GET", b"/v1/predictions", {}, False),
+        (b"POST", b"/v1/account", {}, False),
+        (b"POST", b"/v1/predictions?a=b", {}, False),
+        (b"POST", b"/v1/predictions", {b"host": b"elsewhere.example"}, False),
+        (b"POST", b"/v1/predictions", {b"authorization": b"Bearer unknown"}, False),
+        (b"POST", b"/v1/predictions", {b"authorization": b"Bearer revoked"}, False),
+        (b"POST", b"/v1/predictions", {b"x-api-key": b"another"}, False),
+        (b"POST", b"/v1/predictions", {b"content-length": b""}, False),
+        (b"POST", b"/v1/predictions", {b"content-length": b"70000"}, False),
+        (b"POST", b"/v1/predictions", {b"transfer-encoding": b"chunked"}, False),
+        (b"POST", b"/v1/predictions", {b"content-type": b"text/plain"}, False),
+    ],
+)
+def test_a_call_is_taken_at_once_if_nothing_but_its_body_is_to_be_looked_at(
+    method: bytes, url: bytes, changed: dict[bytes, bytes], is_taken: bool, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    is_our_host.cache_clear()
+    door = Door(asked)  # type: ignore[arg-type]
+    door.keys.remember(digest_of(b"Bearer known", b""), APIKey(pk=1))
+    dead = APIKey(pk=2, revoked_at=datetime(2026, 11, 1, tzinfo=UTC))
+    door.keys.remember(digest_of(b"Bearer revoked", b""), dead)
+    taker = door.taker(method, url, [*(SMALL | changed).items()])
+    assert (taker is not None) == is_taken
+
+
+@pytest.mark.parametrize(
+    ("body", "is_taken"),
+    [(RAW, True), (b"[", True), (b'{"image": "iVBOR"}', False), (b'{"ink": "\\u0061"}', False)],
+)
+def test_a_call_whose_body_may_have_pictures_is_not_taken_at_once(
+    body: bytes, is_taken: bool, release: str
+) -> None:
+    small, own = small_call(len(body)), Gathers()
+    small.door.gathering = own
+    assert small.take(body, Noted()) == is_taken
+    assert len(own.undecoded) == is_taken
+
+
+def test_a_call_that_is_slow_to_predict_is_predicted_where_it_holds_up_others_such_only(
+    release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, own = small_call(len(RAW)), Gathers()
+    small.door.gathering = own
+    monkeypatch.setattr(serving.current(), "seconds", 1)
+    threads: list[str] = []
+
+    def noted(calls: list[OpenCall]) -> None:
+        threads.append(threading.current_thread().name)
+
+    monkeypatch.setattr(doors, "predict", noted)
+
+    async def run() -> None:
+        small.decode(RAW, Noted())
+        assert not own.settled
+        while not own.settled:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(run(), AT_ONCE))
+    assert [name.partition("_")[0] for name in threads] == ["large"]
+
+
+def small_call(length: int) -> SmallCall:
+    head = HEAD._replace(content_length=str(length))
+    return SmallCall(Door(asked), PREDICTIONS, head, APIKey(), 0)  # type: ignore[arg-type]
+
+
+class Gathers(Gathering):
+    """What it is given, and no more."""
+
+    def __init__(self) -> None:
+        self.undecoded: list[Any] = []
+        self.settled: list[Any] = []
+
+    def decode_with_others(self, decode: Any) -> None:
+        self.undecoded.append(decode)
+
+    def settle(self, call: OpenCall, taker: Any) -> None:
+        self.settled.append(call)

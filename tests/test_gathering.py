@@ -1,14 +1,20 @@
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
+from model import serving
 from predictions import gathering
 from predictions.calls import Answer, OpenCall, Outcome
 from predictions.gathering import ENOUGH, Batch, Gathering, Waiting
-from predictions.settlement import settle
+from predictions.predicting import QUICK_SECONDS
+from predictions.settlement import nobody
+from predictions.settling import Settling
 from tests.calls import opened
 from tests.conftest import Holder
 
@@ -18,8 +24,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many calls were there when each batch began."""
+def begun(release: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many calls were there when each batch began. The model is quick, however busy this
+    machine is.
+    """
+    monkeypatch.setattr(serving.current(), "seconds", 0)
     sizes: list[int] = []
 
     class Noted(Batch):
@@ -45,9 +54,8 @@ def gathered(run: Callable[[Gathering], Awaitable[list[Outcome]]]) -> list[Outco
 
 
 async def read_next(own: Gathering, call: OpenCall) -> Outcome:
-    """Settle a call that is read in the next turn of the loop, and is a call in the one behind."""
-    await asyncio.sleep(0)
-    return await own.settle(call)
+    """Settle a call that is read in the next turn of the loop."""
+    return await own.settled(call)
 
 
 def test_a_batch_begins_with_all_that_the_loop_has_read(
@@ -56,7 +64,7 @@ def test_a_batch_begins_with_all_that_the_loop_has_read(
     calls = [opened(owner, n) for n in (1, 2, 3)]
 
     async def run(own: Gathering) -> list[Outcome]:
-        first = own.settle(calls[0])
+        first = own.settled(calls[0])
         others = [read_next(own, call) for call in calls[1:]]
         return list(await asyncio.gather(first, *others))
 
@@ -69,7 +77,7 @@ def test_enough_calls_are_not_kept_waiting_for_another(
     owner: Holder, release: str, begun: list[int]
 ) -> None:
     async def run(own: Gathering) -> list[Outcome]:
-        enough = [own.settle(opened(owner)) for _ in range(ENOUGH)]
+        enough = [own.settled(opened(owner)) for _ in range(ENOUGH)]
         return list(await asyncio.gather(*enough, read_next(own, opened(owner))))
 
     assert len(gathered(run)) == ENOUGH + 1
@@ -79,40 +87,105 @@ def test_enough_calls_are_not_kept_waiting_for_another(
 def test_a_call_that_arrives_while_others_are_settled_is_the_next_batch(
     owner: Holder, release: str, begun: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settling, is_given = threading.Event(), threading.Event()
+    settle, is_settling, is_given = Settling.settle, asyncio.Event(), asyncio.Event()
 
-    def held(calls: list[OpenCall], latecomers: object) -> list[Outcome]:
-        settling.set()
-        is_given.wait(PATIENCE_SECONDS)
-        return settle(calls)
+    async def held(own: Settling, calls: list[OpenCall], latecomers: object) -> list[Outcome]:
+        is_settling.set()
+        await is_given.wait()
+        return await settle(own, calls, nobody)
 
     async def run(own: Gathering) -> list[Outcome]:
-        first = own.settle(opened(owner))
-        while not settling.is_set():
-            await asyncio.sleep(0.001)
-        second = own.settle(opened(owner))
+        first = own.settled(opened(owner))
+        await is_settling.wait()
+        second = own.settled(opened(owner))
         is_given.set()
         return list(await asyncio.gather(first, second))
 
-    monkeypatch.setattr(gathering, "settle", held)
+    monkeypatch.setattr(Settling, "settle", held)
     assert all(isinstance(one, Answer) for one in gathered(run))
     assert begun == [1, 1]
 
 
-def test_latecomers_with_another_key_are_the_first_of_the_next_batch(
-    owner: Holder, stranger: Holder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def look() -> None:
-        loop = asyncio.get_running_loop()
-        holders = [owner, stranger, owner, stranger]
-        waiting = [(opened(holder), loop.create_future()) for holder in holders]
-        arrived: deque[Waiting] = deque(waiting[:1])
-        batch = Batch(arrived)
-        batch.take_what_is_there()
-        arrived.extend(waiting[1:])
-        assert batch.latecomers({owner.row.pk}) == [waiting[2][0]]
-        assert batch.waiting == [waiting[0], waiting[2]]
-        assert list(arrived) == [waiting[1], waiting[3]]
+def test_an_outcome_that_cannot_be_taken_hinders_no_other(owner: Holder, release: str) -> None:
+    def breaks(outcome: Outcome) -> None:
+        raise RuntimeError("the connection is closed")
 
+    async def run(own: Gathering) -> list[Outcome]:
+        own.settle(opened(owner), breaks)
+        return [await own.settled(opened(owner))]
+
+    (outcome,) = gathered(run)
+    assert isinstance(outcome, Answer)
+
+
+def test_latecomers_with_another_key_are_the_first_of_the_next_batch(
+    owner: Holder, stranger: Holder, release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gathering, "MAX_BATCH", 3)  # so that the last one stays where it is
-    asyncio.run(look())
+    holders = [owner, stranger, owner, stranger]
+    waiting: list[Waiting] = [(opened(holder), [].append) for holder in holders]
+    arrived: deque[Waiting] = deque(waiting[:1])
+    batch = Batch(arrived)
+    batch.take_what_is_there()
+    arrived.extend(waiting[1:])
+    assert batch.latecomers({owner.row.pk}) == [waiting[2][0]]
+    assert batch.waiting == [waiting[0], waiting[2]]
+    assert list(arrived) == [waiting[1], waiting[3]]
+
+
+def test_calls_are_decoded_together_when_a_batch_begins_or_enough_are_there(
+    owner: Holder, begun: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "DECODED_TOGETHER", 3)
+    decoded: list[str] = []
+
+    async def run(own: Gathering) -> list[Outcome]:
+        taken: list[Outcome] = []
+
+        def decode(name: str) -> None:
+            decoded.append(name)
+            own.settle(opened(owner), taken.append)
+
+        def breaks() -> None:
+            raise RuntimeError("a fault in decoding")
+
+        for name in "abcd":
+            own.decode_with_others(partial(decode, name))
+            assert len(decoded) == (3 if name in "cd" else 0)
+        own.decode_with_others(breaks)
+        while len(taken) < 4:
+            await asyncio.sleep(0.01)
+        return taken
+
+    assert all(isinstance(one, Answer) for one in gathered(run))
+    assert decoded == list("abcd")
+    assert begun == [4]
+
+
+def test_what_takes_a_while_to_predict_is_predicted_in_a_thread_before_it_is_settled(
+    owner: Holder, release: str, begun: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current, predict = serving.current(), serving.current().predict
+    threads: list[str] = []
+
+    def slow(images: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        time.sleep(0.5)
+        return predict(images)
+
+    monkeypatch.setattr(current, "predict", slow)
+    monkeypatch.setattr(current, "seconds", 2 * QUICK_SECONDS)
+    calls = [opened(owner, n) for n in (1, 2, 3)]
+
+    async def run(own: Gathering) -> list[Outcome]:
+        settled = asyncio.gather(*(own.settled(call) for call in calls))
+        while not settled.done():
+            turned = time.monotonic()
+            await asyncio.sleep(0.01)
+            assert time.monotonic() - turned < 0.4
+        return list(settled.result())
+
+    outcomes = gathered(run)
+    assert [one.id for one in outcomes if isinstance(one, Answer)] == [call.id for call in calls]
+    assert [name.partition("_")[0] for name in threads] == ["predicting"]
+    assert begun[-1] == 3

@@ -38,7 +38,7 @@ def test_a_batch_is_counted_call_by_call(owner: Holder, stranger: Holder) -> Non
 def test_what_was_decided_is_what_the_next_charge_finds(owner: Holder) -> None:
     verdict = used(owner, 2, NOON)
     with Transaction() as begun:
-        books = ledger.opened(begun, [(owner.customer.pk, owner.row.pk)])
+        books = begun.read(ledger.opened([(owner.customer.pk, owner.row.pk)]))
         begun.rollback()
     assert books.accounts == {owner.customer.pk: verdict.account}
     assert verdict.account.test_tat == NOON + timedelta(milliseconds=50)

@@ -23,7 +23,6 @@ from billing.models import Account, UsageHour
 from billing.plans import SANDBOX
 from mnistapi.problems import WRONG_SHAPE, Problem, internal_error
 from model import serving
-from predictions import settlement
 from predictions.answers import answer, blog_answer
 from predictions.calls import Answer, OpenCall, Outcome
 from predictions.models import Call
@@ -388,88 +387,6 @@ def test_a_large_call_that_was_predicted_before_is_not_predicted_again(
     assert codes([outcome]) == [""]
 
 
-# Calls that come while the accounts are waited for
-
-
-class Late:
-    """Further calls, given to the first who asks; notes for which keys they were asked."""
-
-    def __init__(self, calls: list[OpenCall]) -> None:
-        self.calls, self.asked_for = calls, list[set[int]]()
-
-    def __call__(self, key_ids: Any) -> list[OpenCall]:
-        self.asked_for.append(set(key_ids))
-        calls, self.calls = self.calls, []
-        return calls
-
-
-@pytest.fixture
-def quick(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model passes for quick, however busy this machine is."""
-    monkeypatch.setattr(settlement, "QUICK_SECONDS", 10)
-
-
-def test_latecomers_are_settled_behind_the_others_in_the_same_transaction(
-    owner: Holder, stranger: Holder, quick: None, django_assert_num_queries: Any
-) -> None:
-    settle([opened(owner), opened(stranger)])
-    late = Late([opened(owner, 3), opened(stranger, 4)])
-    calls = [opened(owner, 1), opened(stranger, 2)]
-    expected = [*calls, *late.calls]
-    with django_assert_num_queries(2):
-        outcomes = settle(calls, late)
-    assert calls == expected
-    assert late.asked_for == [{owner.row.pk, stranger.row.pk}]
-    assert [one.id for one in outcomes if isinstance(one, Answer)] == [call.id for call in expected]
-    assert Account.objects.get(customer=owner.customer).test_units == 1 + 1 + 3
-
-
-def test_latecomers_are_not_asked_for_with_a_slow_model(
-    owner: Holder, release: str, monkeypatch: Any
-) -> None:
-    class Slow:
-        name = "slow"
-
-        def predict(self, images: Any) -> Any:
-            time.sleep(0.2)
-            return np.zeros((len(images), 10), np.float32)
-
-    monkeypatch.setattr(serving, "current", Slow)
-    late = Late([opened(owner)])
-    calls = [opened(owner)]
-    assert codes(settle(calls, late)) == [""]
-    assert late.asked_for == []
-
-
-def test_a_latecomer_who_fails_hurts_only_himself(
-    owner: Holder, stranger: Holder, quick: None
-) -> None:
-    def breaks(receipt: Any) -> bytes:
-        raise ValueError("a fault in write")
-
-    late = Late([opened(stranger, 5, write=breaks), opened(owner, 3)])
-    calls = [opened(owner, 1), opened(stranger, 2)]
-    outcomes = settle(calls, late)
-    assert codes(outcomes) == ["", "", "internal_error", ""]
-    del calls[2], outcomes[2]
-    books_agree_with(calls, outcomes)
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("part", ["billing_open", "predictions_idempotency"])
-def test_no_latecomer_is_forgotten_when_the_connection_is_lost(
-    part: str, owner: Holder, quick: None
-) -> None:
-    Account.objects.of(owner.customer)
-    late = Late([opened(owner, 3, "b")])
-    calls = [opened(owner, 2, "a")]
-    with lost_at(part):
-        outcomes = settle(calls, late)
-    assert len(calls) == len(outcomes) == 2
-    assert codes(outcomes) == ["", ""]
-    books_agree_with(calls, outcomes)
-
-
 # A database that is lost
 
 
@@ -652,9 +569,9 @@ def test_an_account_that_is_held_fails_the_calls_of_its_own_customer_alone(
     Account.objects.open([one.customer.pk for one in (owner, stranger, third)])
     tried: list[list[int]] = []
 
-    def watched(transaction: Any, pairs: Any) -> Any:
+    def watched(pairs: Any, whoever_is_there: bool) -> Any:
         tried.append([customer for customer, _ in pairs])
-        return read(transaction, pairs)
+        return read(pairs, whoever_is_there)
 
     read = ledger.opened
     monkeypatch.setattr(ledger, "opened", watched)
