@@ -13,7 +13,7 @@ from predictions import gathering
 from predictions.calls import Answer, OpenCall, Outcome
 from predictions.gathering import ENOUGH, Batch, Gathering, Waiting
 from predictions.predicting import QUICK_SECONDS
-from predictions.settlement import nobody
+from predictions.settlement import Latecomers, nobody
 from predictions.settling import Settling
 from tests.calls import opened
 from tests.conftest import Holder
@@ -160,6 +160,30 @@ def test_calls_are_decoded_together_when_a_batch_begins_or_enough_are_there(
     assert all(isinstance(one, Answer) for one in gathered(run))
     assert decoded == list("abcd")
     assert begun == [4]
+
+
+def test_latecomers_are_decoded_where_they_are_taken_along(
+    owner: Holder, begun: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = Settling.settle
+    taken: list[Outcome] = []
+
+    async def run(own: Gathering) -> list[Outcome]:
+        def decode() -> None:
+            own.settle(opened(owner, 2), taken.append)
+
+        async def late(
+            settling: Settling, calls: list[OpenCall], latecomers: Latecomers
+        ) -> list[Outcome]:
+            own.decode_with_others(decode)
+            calls.extend(latecomers({owner.row.pk}))
+            return await settle(settling, calls, nobody)
+
+        monkeypatch.setattr(Settling, "settle", late)
+        return [await own.settled(opened(owner)), *taken]
+
+    assert [isinstance(one, Answer) for one in gathered(run)] == [True, True]
+    assert begun == [1]
 
 
 def test_what_takes_a_while_to_predict_is_predicted_in_a_thread_before_it_is_settled(
