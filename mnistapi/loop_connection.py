@@ -59,6 +59,11 @@ class LoopConnection:
         self.next_look = self.loop.call_later(LOOK_SECONDS, self.look)
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether a transaction is, and nothing of it has failed."""
+        return self.end is not None and not self.end.done()
+
+    @property
     def is_lost(self) -> bool:
         return bool(self.raw.closed)
 
@@ -120,7 +125,7 @@ class LoopConnection:
                 self.loop.add_writer(self.file, self.go_on)
             else:
                 self.loop.remove_writer(self.file)
-            if state == POLL_OK and self.end:
+            if state == POLL_OK and self.is_under_way:
                 self.send(self.queries.send(self.rows()))
         except StopIteration:
             self.finish()
@@ -129,7 +134,7 @@ class LoopConnection:
 
     def look(self) -> None:
         self.next_look = self.loop.call_later(LOOK_SECONDS, self.look)
-        if self.end:
+        if self.is_under_way:
             self.go_on()
 
     def rows(self) -> Rows:

@@ -8,8 +8,9 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import structlog
 
@@ -93,28 +94,23 @@ class Gathering:
 
     async def predict_batches(self) -> None:
         """In a thread, while those before them are settled."""
-        while self.unpredicted:
-            batch = Batch(self.unpredicted)
-            batch.take_what_is_there()
-            await self.loop.run_in_executor(self.predicting, predict, batch.calls())
-            for call, taker in batch.waiting:
-                self.arrive(call, taker)
-        self.predictions = None
+        with ending_the_process():
+            while self.unpredicted:
+                batch = Batch(self.unpredicted)
+                batch.take_what_is_there()
+                await self.loop.run_in_executor(self.predicting, predict, batch.calls())
+                for call, taker in batch.waiting:
+                    self.arrive(call, taker)
+            self.predictions = None
 
     async def settle_batches(self) -> None:
-        """Without this nothing would be answered here any more, so a fault that ends it ends the
-        process, and gunicorn starts another.
-        """
-        try:
+        with ending_the_process():
             while self.undecoded or self.arrived:
                 await self.until_all_is_read()
                 self.decode()
                 if self.arrived:
                     await self.settle_batch()
             self.turns = None
-        except Exception:
-            log.exception("settling_ended")
-            os._exit(1)
 
     async def until_all_is_read(self) -> None:
         known = 0
@@ -143,6 +139,16 @@ class Gathering:
             await asyncio.sleep(0.01)
         self.predicting.shutdown()
         self.settling.close()
+
+
+@contextmanager
+def ending_the_process() -> Iterator[None]:
+    """By a fault in what nothing would be answered without; gunicorn starts another."""
+    try:
+        yield
+    except Exception:
+        log.exception("gathering_ended")
+        os._exit(1)
 
 
 def answer(taker: Taker, outcome: Outcome) -> None:

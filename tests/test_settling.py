@@ -18,6 +18,7 @@ from billing import ledger
 from billing.models import Account, UsageHour
 from mnistapi import loop_connection
 from mnistapi.loop_connection import SENT_WHOLE, LoopConnection
+from predictions import idempotency
 from predictions.calls import Answer, OpenCall, Outcome
 from predictions.models import Call
 from predictions.settlement import Latecomers, nobody
@@ -293,6 +294,21 @@ def test_a_query_that_leaves_in_parts_turns_no_loop_idly(
 
     asyncio.run(run())
     assert 3 < len(turns) < 1_000
+
+
+def test_what_comes_behind_a_failure_does_not_go_on_with_the_transaction(
+    owner: Holder, open_accounts: None, release: str, sent: list[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(idempotency, "STORED", "SELECT %s, %s, %s, %s, 1 / 0")
+    fail = LoopConnection.fail
+
+    def fail_and_look(line: LoopConnection, error: Exception) -> None:
+        fail(line, error)
+        line.go_on()
+
+    monkeypatch.setattr(LoopConnection, "fail", fail_and_look)
+    assert codes(settled_together([opened(owner, retry="a")])) == ["internal_error"]
+    assert ["COMMIT" in sql for sql in sent] == [False, False, False]
 
 
 def test_a_database_that_stays_away_is_told_to_each(
