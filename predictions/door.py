@@ -1,8 +1,8 @@
 """The second door: the calls as a small ASGI application in front of Django.
 
 It does what `predictions.views` does, with the same functions; what differs is that calls which
-arrive while others are being settled are settled together, next. Everything that is not a call goes
-on to Django.
+arrive while others are being settled are settled together, next. Small calls come to it without
+ASGI, from `mnistapi.protocol`. Everything that is not a call goes on to Django.
 """
 
 import asyncio
@@ -196,12 +196,20 @@ class SmallCall(NamedTuple):
     began: float
 
     def take(self, body: bytes, exchange: Exchange) -> bool:
+        """Unless pictures have to be decoded."""
         if self.endpoint.has_pictures(self.head, body):
             return False
         self.door.gathering.decode_with_others(partial(self.decode, body, exchange))
         return True
 
     def decode(self, body: bytes, exchange: Exchange) -> None:
+        try:
+            self.settle(body, exchange)
+        except Exception:
+            exchange.give_up()
+            raise
+
+    def settle(self, body: bytes, exchange: Exchange) -> None:
         call = self.endpoint.open(uuid7(), self.key, self.began)
         answer = partial(self.answer, call.id, exchange)
         self.endpoint.fill(call, self.head, body)

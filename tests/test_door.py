@@ -729,7 +729,12 @@ def test_a_call_that_may_have_no_row_has_a_line_with_its_id(
 class Noted(Exchange):
     """Of an answer, the headers that are its own."""
 
+    is_given_up = False
+
     def __init__(self) -> None: ...
+
+    def give_up(self) -> None:
+        self.is_given_up = True
 
     def answer(self, status: int, headers: Any, lines: bytes, body: bytes) -> None:
         self.headers = headers
@@ -813,6 +818,26 @@ def test_a_call_that_is_slow_to_predict_is_predicted_where_it_holds_up_others_su
 
     asyncio.run(asyncio.wait_for(run(), AT_ONCE))
     assert [name.partition("_")[0] for name in threads] == ["large"]
+
+
+def test_who_cannot_be_decoded_is_not_left_waiting(
+    release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, own, exchange = small_call(len(RAW)), Gathers(), Noted()
+    small.door.gathering = own
+    monkeypatch.setattr(doors, "is_slow", lambda call: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        small.decode(RAW, exchange)
+    assert exchange.is_given_up
+    assert not own.settled
+
+
+def test_who_cannot_be_answered_is_not_left_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, exchange = small_call(len(RAW)), Noted()
+    monkeypatch.setattr(doors, "written", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        small.answer(uuid7(), exchange, unavailable())
+    assert exchange.is_given_up
 
 
 def small_call(length: int) -> SmallCall:
