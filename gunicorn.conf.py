@@ -9,6 +9,7 @@ import tempfile
 from typing import Any
 
 from mnistapi.logs import LOGGING
+from mnistapi.seats import Seat
 from model import last_good  # noqa: F401  # its memory is shared by the workers forked from here
 
 wsgi_app = "mnistapi.asgi"
@@ -35,11 +36,16 @@ def on_starting(server: Any) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="mnistapi-metrics-")
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    worker.seat = Seat()
+
+
 def child_exit(server: Any, worker: Any) -> None:
-    """What a worker counted stays; that it serves a model is over."""
+    """What a worker counted stays; that it serves a model, and has connections, is over."""
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)
+    worker.seat.leave()
 
 
 def on_exit(server: Any) -> None:

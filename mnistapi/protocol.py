@@ -23,6 +23,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from mnistapi.seats import Seat
+
 MAX_HEAD = 64 * 2**10
 PATIENCE_SECONDS = 60  # with a client; at most twice that
 BODY_SECONDS = 1  # in which the body of a request arrives that is taken at once
@@ -46,6 +48,10 @@ class Taker(Interface):
 
 
 class Protocol(HttpToolsProtocol):
+    def __init__(self, seat: Seat, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.seat = seat
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.outside = 0  # bytes of the request that arrives which are not of its body, or not yet
         self.arrived = 0  # whole requests
@@ -57,6 +63,8 @@ class Protocol(HttpToolsProtocol):
         self.seen = Seen(0, 0, 0)
         self.next_look = self.loop.call_later(PATIENCE_SECONDS, self.look)
         super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
+        self.seat.tell(len(self.connections))
+        self.seat.give_way()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.next_look.cancel()
@@ -66,6 +74,7 @@ class Protocol(HttpToolsProtocol):
             self.answered.disconnected = True
             self.answered.message_event.set()
         super().connection_lost(error)
+        self.seat.tell(len(self.connections))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self.answered = cycle

@@ -1,6 +1,7 @@
 """Requests that the application takes at once, and those that go the long way through ASGI."""
 
 import asyncio
+import os
 import socket
 import struct
 import time
@@ -15,6 +16,7 @@ from uvicorn.server import ServerState
 
 from mnistapi import protocol
 from mnistapi.protocol import Exchange, Protocol
+from mnistapi.seats import BOARD, Seat
 
 PATIENCE_SECONDS = 20
 BODY = b"of the request"
@@ -62,6 +64,7 @@ class Client:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     state: ServerState
+    seat: Seat
 
     async def ask(self, request: bytes) -> bytes:
         self.writer.write(request)
@@ -94,13 +97,17 @@ async def connected(application: Application, keep_alive: float = 60) -> AsyncIt
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Protocol(config, state, {}, loop), "127.0.0.1", 0)
+    seat = Seat()
+    server = await loop.create_server(
+        lambda: Protocol(seat, config, state, {}, loop), "127.0.0.1", 0
+    )
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     try:
-        yield Client(reader, writer, state)
+        yield Client(reader, writer, state, seat)
     finally:
         writer.close()
         server.close()
+        seat.leave()
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -136,6 +143,34 @@ def test_a_request_is_taken_at_once_or_goes_the_long_way(sent: bytes, answer: by
 
     run(test)
     assert application.bodies == [sent.partition(b"\r\n\r\n")[2]] * 2
+
+
+def test_a_connection_counts_for_its_process_until_it_ends() -> None:
+    async def test() -> None:
+        async with connected(Application()) as client:
+            await client.ask(request())
+            assert BOARD[client.seat.number] == 1
+            client.writer.close()
+            await client.until(lambda: BOARD[client.seat.number] == 0)
+
+    run(test)
+
+
+def test_a_process_with_more_connections_gives_way_behind_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(os, "sched_yield", lambda: given.append(1))
+
+    async def test() -> None:
+        other = Seat()
+        async with connected(Application()) as client:
+            await client.ask(request())
+        other.leave()
+
+    run(test)
+
+    assert given == [1]
 
 
 def test_an_answer_has_the_headers_of_the_server_and_those_it_is_given() -> None:
