@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 
-from predictions import settlement
+from predictions import metrics, settlement
 from predictions.calls import OpenCall, Outcome
 from predictions.predicting import is_quick, predict
 from predictions.settling import Settling
@@ -26,6 +27,8 @@ ENOUGH = 8
 # So many calls are decoded one behind the other, which takes less than each between two reads, as
 # the processor has the code at hand. With twice as many, fewer calls are answered.
 DECODED_TOGETHER = 16
+# Counts of calls are written so often: it takes as long as to settle a call, or longer.
+WRITE_SECONDS = 0.1
 
 log = structlog.get_logger()
 
@@ -42,6 +45,8 @@ class Gathering:
         self.undecoded: list[Callable[[], None]] = []
         self.arrived: deque[Waiting] = deque()
         self.turns: asyncio.Task[None] | None = None  # while there are calls to be settled
+        self.counts = metrics.Counts()
+        self.writing: asyncio.TimerHandle | None = None
         self.predicting = ThreadPoolExecutor(1, "predicting")
         self.unpredicted: deque[Waiting] = deque()
         self.predictions: asyncio.Task[None] | None = None  # while there are calls to be predicted
@@ -130,13 +135,27 @@ class Gathering:
         outcomes = await self.settling.settle(calls, latecomers)
         for (_, taker), outcome in zip(batch.waiting, outcomes, strict=True):
             answer(taker, outcome)
-        settlement.note(calls, outcomes, began)
+        settlement.note(calls, outcomes, began, self.count)
         shadow.offer(calls, outcomes)
+
+    def count(self, *batch: Any) -> None:
+        """As `metrics.count`, and written in time."""
+        self.counts.add(*batch)
+        if self.writing is None:
+            self.writing = self.loop.call_later(WRITE_SECONDS, self.write_counts)
+
+    def write_counts(self) -> None:
+        counts, self.counts, self.writing = self.counts, metrics.Counts(), None
+        try:
+            counts.write()
+        except Exception:
+            log.exception("not_counted")
 
     async def finish(self) -> None:
         """Wait until all that was given is settled."""
         while self.turns or self.predictions:
             await asyncio.sleep(0.01)
+        self.write_counts()
         self.predicting.shutdown()
         self.settling.close()
 

@@ -1,17 +1,16 @@
-"""What this process counts of calls, for `/metrics`: a few writes a batch, not a call.
+"""What this process counts of calls, for `/metrics`.
 
 gunicorn's workers count into files of one directory (`gunicorn.conf.py`), so whichever of them is
-asked tells of all. No label names a customer or a key.
+asked tells of all. To write there takes longer than to count, so many calls are counted before they
+are written. No label names a customer or a key.
 """
 
 from bisect import bisect, bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from prometheus_client import Counter, Gauge, Histogram
-
-T = TypeVar("T")
 
 # Classes of batches, and the least calls of each.
 SIZES, LEAST = ("1", "2-4", "5-16", "17-64", "65+"), (1, 2, 5, 17, 65)
@@ -30,11 +29,23 @@ class Kind(NamedTuple):
     units: int = 0
 
 
+class Observed:
+    """Latencies, by the bucket of SECONDS that they fall into."""
+
+    def __init__(self) -> None:
+        self.sum = 0.0
+        self.buckets: dict[int, int] = {}
+
+    def add(self, seconds: float) -> None:
+        bucket = bisect_left(SECONDS, seconds)
+        self.sum += seconds
+        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
+
+
 class Latencies(Histogram):
-    def add(self, seconds: float, buckets: Iterable[int]) -> None:
-        """Observations that sum up to `seconds`, by their buckets: one write for each of these."""
-        self._sum.inc(seconds)
-        for bucket, number in tally(buckets).items():
+    def write(self, observed: Observed) -> None:
+        self._sum.inc(observed.sum)
+        for bucket, number in observed.buckets.items():
             self._buckets[bucket].inc(number)
 
 
@@ -84,27 +95,43 @@ shadow_images_total = Counter(
 served: set[tuple[str, str]] = set()
 
 
+class Counts:
+    """Calls and batches that are counted and not written yet."""
+
+    def __init__(self) -> None:
+        self.calls: dict[Kind, int] = {}
+        self.call_seconds = Observed()
+        self.settle_seconds: dict[str, Observed] = {}
+
+    def add(self, kinds: Sequence[Kind], latencies: Sequence[float], seconds: float) -> None:
+        """The calls of a batch, and the time that the batch took."""
+        for kind in kinds:
+            self.calls[kind] = self.calls.get(kind, 0) + 1
+        for latency in latencies:
+            self.call_seconds.add(latency)
+        self.settle_seconds.setdefault(size_of(len(kinds)), Observed()).add(seconds)
+
+    def write(self) -> None:
+        """Once."""
+        for (status, problem, release, units), number in self.calls.items():
+            calls_that(status, problem, release).inc(number)
+            if units:
+                units_of(release).inc(number * units)
+        call_seconds.write(self.call_seconds)
+        for size, observed in self.settle_seconds.items():
+            batches_of(size).write(observed)
+
+
 def count(kinds: Sequence[Kind], latencies: Sequence[float], seconds: float) -> None:
-    """Count the calls of a batch, and the time that the batch took."""
-    for (status, problem, release, units), number in tally(kinds).items():
-        calls_that(status, problem, release).inc(number)
-        if units:
-            units_of(release).inc(number * units)
-    call_seconds.add(sum(latencies), [bisect_left(SECONDS, latency) for latency in latencies])
-    batches_of(size_of(len(kinds))).add(seconds, [bisect_left(SECONDS, seconds)])
+    """As `Counts.add`, and written at once."""
+    counts = Counts()
+    counts.add(kinds, latencies, seconds)
+    counts.write()
 
 
 def count_refusal(status: int, problem: str) -> None:
     """Count a call that was refused before it had an owner."""
     calls_that(status, problem, "").inc()
-
-
-def tally(items: Iterable[T]) -> dict[T, int]:
-    """How often each comes; for a few, a `collections.Counter` takes three times as long."""
-    numbers: dict[T, int] = {}
-    for item in items:
-        numbers[item] = numbers.get(item, 0) + 1
-    return numbers
 
 
 def serves(release: str, runtime: str, fails: bool = False) -> None:

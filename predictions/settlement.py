@@ -40,6 +40,7 @@ LOG = "SELECT predictions_log(%s)"
 
 
 Latecomers = Callable[[Collection[int]], Sequence[OpenCall]]
+Counting = Callable[[Sequence[metrics.Kind], Sequence[float], float], None]  # as metrics.count
 
 
 def nobody(key_ids: Collection[int]) -> Sequence[OpenCall]:
@@ -55,14 +56,16 @@ def settle(calls: list[OpenCall]) -> list[Outcome]:
     """
     began = time.perf_counter()
     outcomes = settle_together(calls)
-    note(calls, outcomes, began)
+    note(calls, outcomes, began, metrics.count)
     return outcomes
 
 
-def note(calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float) -> None:
+def note(
+    calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float, counting: Counting
+) -> None:
     """Count a batch that is settled; what is in the books is answered also if that fails."""
     try:
-        count(calls, outcomes, began)
+        count(calls, outcomes, began, counting)
     except Exception:
         log.exception("not_counted")
 
@@ -86,11 +89,13 @@ def settle_in_spite_of(error: Exception, calls: list[OpenCall]) -> list[Outcome]
     return [outcome for call in calls for outcome in settle_together([call])]
 
 
-def count(calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float) -> None:
+def count(
+    calls: Sequence[OpenCall], outcomes: Sequence[Outcome], began: float, counting: Counting
+) -> None:
     """For `/metrics`: what came of the calls, how long each has taken, and all of them together."""
     now = time.perf_counter()
     kinds = list(map(kind_of, calls, outcomes))
-    metrics.count(kinds, [now - call.began for call in calls], now - began)
+    counting(kinds, [now - call.began for call in calls], now - began)
 
 
 def kind_of(call: OpenCall, outcome: Outcome) -> metrics.Kind:

@@ -7,11 +7,13 @@ from functools import partial
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from model import serving
 from predictions import gathering
 from predictions.calls import Answer, OpenCall, Outcome
 from predictions.gathering import ENOUGH, Batch, Gathering, Waiting
+from predictions.metrics import Counts, Kind
 from predictions.predicting import QUICK_SECONDS
 from predictions.settlement import Latecomers, nobody
 from predictions.settling import Settling
@@ -213,3 +215,53 @@ def test_what_takes_a_while_to_predict_is_predicted_in_a_thread_before_it_is_set
     assert [one.id for one in outcomes if isinstance(one, Answer)] == [call.id for call in calls]
     assert [name.partition("_")[0] for name in threads] == ["predicting"]
     assert begun[-1] == 3
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[dict[Kind, int]]:
+    """The calls of each time that counts are written."""
+    times: list[dict[Kind, int]] = []
+    monkeypatch.setattr(Counts, "write", lambda counts: times.append(counts.calls))
+    return times
+
+
+def test_what_is_counted_is_written_together_and_soon(written: list[dict[Kind, int]]) -> None:
+    async def run() -> None:
+        own, kind = Gathering(), Kind(200, "", "softmax-1", 1)
+        own.count([kind, kind], [0.1, 0.2], 0.3)
+        own.count([kind], [0.1], 0.3)
+        assert not written
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not written:
+                await asyncio.sleep(0.01)
+        assert written == [{kind: 3}]
+        own.count([kind], [0.1], 0.3)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(written) < 2:
+                await asyncio.sleep(0.01)
+        assert written[1] == {kind: 1}
+
+    asyncio.run(run())
+
+
+def test_what_is_counted_is_written_before_the_process_ends(
+    owner: Holder, release: str, written: list[dict[Kind, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "WRITE_SECONDS", 3600)
+
+    async def run(own: Gathering) -> list[Outcome]:
+        return [await own.settled(opened(owner))]
+
+    gathered(run)
+    assert [sum(calls.values()) for calls in written] == [1]
+
+
+def test_counts_that_cannot_be_written_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counts, "write", lambda counts: 1 / 0)
+
+    async def run() -> None:
+        Gathering().write_counts()
+
+    with capture_logs() as lines:
+        asyncio.run(run())
+    assert [line["event"] for line in lines] == ["not_counted"]

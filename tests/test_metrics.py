@@ -14,12 +14,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+import predictions.metrics
 from accounts.keys import Kind
 from billing import metrics
 from billing.meter_models import Closing, MeterPush
 from billing.models import Account, Notice
 from billing.worker_models import ProofRun, WorkerPass
-from predictions.metrics import size_of
+from predictions.metrics import Counts, size_of
 from tests.conftest import Holder
 from tests.exposition import Samples, samples_of, value
 from tests.serving import Server
@@ -36,6 +37,15 @@ def scraped(server: Server, **headers: str) -> Samples:
     return samples_of(answer.raw.decode())
 
 
+def scraped_until(server: Server, calls: float) -> Samples:
+    """Once so many calls are written, which may be a moment later."""
+    deadline = time.monotonic() + 20
+    while value(samples := scraped(server), "call_seconds_count") < calls:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return samples
+
+
 def read(client: Client) -> Samples:
     return samples_of(client.get("/metrics").content.decode())
 
@@ -49,7 +59,7 @@ def test_calls_are_counted_by_how_they_ended(door: Server, server_key: str) -> N
         assert door.post("/v1/predictions", IMAGE, server_key, **twice).status == 200
     assert door.post("/v1/predictions", b"[", server_key).status == 400
     assert door.post("/v1/predictions", IMAGE, "mnist_live_nobody").status == 401
-    after = scraped(door)
+    after = scraped_until(door, value(before, "call_seconds_count") + 8)
 
     def more(name: str, **labels: str) -> float:
         return value(after, name, **labels) - value(before, name, **labels)
@@ -106,6 +116,32 @@ def test_what_a_worker_counted_outlives_it_and_the_server_takes_it_along(
     assert len(list(tmp_path.glob("mnistapi-metrics-*/*.db"))) > 0
     guarded.stop()
     assert list(tmp_path.glob("mnistapi-metrics-*")) == []
+
+
+def test_what_several_batches_counted_is_written_in_one_go(db: None, client: Client) -> None:
+    answered = predictions.metrics.Kind(200, "", "counted-1", 3)
+    refused = predictions.metrics.Kind(400, "counted", "")
+    before, counts = read(client), Counts()
+    counts.add([answered, refused, answered], [0.002, 0.002, 20.0], 0.03)
+    counts.add([answered], [0.02], 0.003)
+    between = read(client)
+    counts.write()
+    after = read(client)
+
+    def more(name: str, **labels: str) -> float:
+        return round(value(after, name, **labels) - value(before, name, **labels), 6)
+
+    assert value(between, "call_seconds_count") == value(before, "call_seconds_count")
+    assert more("calls_total", status="200", problem="", release="counted-1") == 3
+    assert more("calls_total", status="400", problem="counted", release="") == 1
+    assert more("units_total", release="counted-1") == 9
+    assert more("call_seconds_sum") == 20.024
+    buckets = {"0.001": 0, "0.0025": 2, "0.01": 2, "0.025": 3, "10.0": 3, "+Inf": 4}
+    assert {le: more("call_seconds_bucket", le=le) for le in buckets} == buckets
+    sizes = {"1": (1, 0.003), "2-4": (1, 0.03)}
+    for calls, (number, seconds) in sizes.items():
+        assert more("settle_seconds_count", calls=calls) == number
+        assert more("settle_seconds_sum", calls=calls) == seconds
 
 
 def test_batches_are_told_apart_by_their_size() -> None:
