@@ -1,34 +1,39 @@
-"""How many connections each worker process has: told to the others, so that all get as many.
+"""How many connections each worker process has: told to the others, so that all get about as many.
 
 They listen on one socket, and of connections that arrive together the process that is awake first
-would take nearly all, and be busy while another rests.
+would take most, and be busy while another rests.
 """
 
 import mmap
 import os
 
-SEATS = 256  # more worker processes than any machine has
+SEATS = 64
 NOBODY = 2**62
+TURNS = 8  # that the others are given: a process that is busy may need more than one
 
-# Shared by all processes that are forked from the one that imports this.
-BOARD = memoryview(mmap.mmap(-1, SEATS * 8)).cast("q")
-for number in range(SEATS):
+# Shared by all processes that are forked from the one that imports this. Behind the seats is a
+# place for all who found none free, at which nobody looks.
+BOARD = memoryview(mmap.mmap(-1, (SEATS + 1) * 8)).cast("q")
+for number in range(len(BOARD)):
     BOARD[number] = NOBODY
+SEEN = BOARD[:SEATS]
 
 
 class Seat:
     """Of one process. It is taken before the process is forked, and left when it has ended."""
 
     def __init__(self) -> None:
-        self.number = BOARD.tolist().index(NOBODY)
+        self.number = [*SEEN, NOBODY].index(NOBODY)
         self.tell(0)
 
     def tell(self, connections: int) -> None:
         BOARD[self.number] = connections
 
     def give_way(self) -> None:
-        """Let the other processes run, if one of them has fewer connections."""
-        if BOARD[self.number] > min(BOARD):
+        """Let the other processes run while one of them has fewer connections, for a moment."""
+        for _ in range(TURNS):
+            if BOARD[self.number] <= min(SEEN):
+                return
             os.sched_yield()
 
     def leave(self) -> None:

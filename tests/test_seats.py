@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mnistapi.seats import BOARD, NOBODY, Seat
+from mnistapi.seats import BOARD, NOBODY, SEATS, TURNS, Seat
 from tests.serving import ROOT
 
 
@@ -30,7 +30,9 @@ def yielded(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return times
 
 
-@pytest.mark.parametrize(("own", "other", "times"), [(1, 0, 1), (1, 1, 0), (0, 1, 0), (9, 7, 1)])
+@pytest.mark.parametrize(
+    ("own", "other", "times"), [(1, 0, TURNS), (1, 1, 0), (0, 1, 0), (9, 7, TURNS)]
+)
 def test_who_has_more_connections_than_another_gives_way(
     seats: tuple[Seat, Seat], yielded: list[None], own: int, other: int, times: int
 ) -> None:
@@ -40,6 +42,35 @@ def test_who_has_more_connections_than_another_gives_way(
     seats[0].give_way()
 
     assert len(yielded) == times
+
+
+def test_who_gives_way_goes_on_once_the_other_has_taken_a_connection(
+    seats: tuple[Seat, Seat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = seats
+    own.tell(3)
+    counts = iter([2, 3, 4])
+    monkeypatch.setattr(os, "sched_yield", lambda: other.tell(next(counts)))
+
+    own.give_way()
+
+    assert BOARD[other.number] == 3
+
+
+def test_who_finds_no_seat_is_not_looked_at(yielded: list[None]) -> None:
+    seats = [Seat() for _ in range(SEATS + 2)]
+    first, *_, late, last = seats
+    for seat in seats[:SEATS]:
+        seat.tell(1)
+    first.give_way()
+    before = len(yielded)
+    last.tell(2)
+    last.give_way()
+    for seat in seats:
+        seat.leave()
+
+    assert late.number == last.number == SEATS
+    assert (before, len(yielded)) == (0, TURNS)
 
 
 def test_who_is_alone_gives_way_to_nobody(yielded: list[None]) -> None:
