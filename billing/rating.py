@@ -32,8 +32,8 @@ def cents(micros: int) -> int:
 def text(micros: int) -> str:
     """Dollars without rounding, at least to the cent: 500 is "0.0005", 20_000_000 is "20.00"."""
     dollars, rest = divmod(micros, MICROS_PER_DOLLAR)
-    digits = f"{rest:06}".rstrip("0")
-    return f"{dollars}.{digits:0<2}"
+    digits = str(MICROS_PER_DOLLAR + rest)[1:].rstrip("0")  # of the rest, with its leading zeros
+    return f"{dollars}.{digits.ljust(2, '0')}"
 
 
 def shown(micros: int) -> str:

@@ -11,7 +11,6 @@ take a quarter of the processor time of a small call.
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 from typing import Protocol as Interface
 
@@ -36,8 +35,6 @@ TOO_LARGE = (
 
 
 log = structlog.get_logger()
-
-Pairs = Sequence[tuple[bytes, bytes]]
 
 
 class Taker(Interface):
@@ -144,11 +141,15 @@ class Protocol(HttpToolsProtocol):
             self.transport.write(TOO_LARGE)
         self.transport.close()
 
+    def on_message_begin(self) -> None:
+        """Without the scope: one that is taken at once has no use for it."""
+        self.url, self.headers, self.expect_100_continue = b"", [], False
+
     def on_headers_complete(self) -> None:
         if not self.parser.should_upgrade():
             self.taker = self.taker_of_the_request()
             if self.taker is None:
-                super().on_headers_complete()
+                self.begin_the_long_way()
         elif self.parser.get_method() == b"CONNECT":
             raise ValueError("This is no proxy.")
 
@@ -201,8 +202,15 @@ class Protocol(HttpToolsProtocol):
             body = b"".join(self.parts)
             self.taker, self.parts = None, []
             self.end_waiting()
-            super().on_headers_complete()
+            self.begin_the_long_way()
             super().on_body(body)
+
+    def begin_the_long_way(self) -> None:
+        url, headers, expects_100_continue = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects_100_continue
+        self.headers += headers  # which are in the scope, too
+        super().on_headers_complete()
 
     def end_waiting(self) -> None:
         if self.waiting:
@@ -265,20 +273,18 @@ class Exchange(RequestResponseCycle):
         self.disconnected = False
         self.response_complete = False
 
-    def answer(self, status: int, headers: Pairs, lines: bytes, body: bytes) -> None:
-        """To a client who is there still; `lines` are further headers, as they are sent.
-
-        They tell the length of the body.
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """To a client who is there still. `lines` are the headers, as they are sent, besides the
+        server's own; they tell the length of the body.
         """
         protocol = self.protocol
         if self.disconnected or protocol.transport.is_closing():
             return
-        parts = [STATUS_LINE[status]]
-        for name, value in (*protocol.server_state.default_headers, *headers):
-            parts += (name, b": ", value, b"\r\n")
+        own = [b"%b: %b\r\n" % pair for pair in protocol.server_state.default_headers]
         if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-        protocol.transport.write_whole(b"".join([*parts, lines, b"\r\n", body]))  # type: ignore[attr-defined]
+            own.append(b"connection: close\r\n")
+        answer = b"".join([STATUS_LINE[status], *own, lines, b"\r\n", body])
+        protocol.transport.write_whole(answer)  # type: ignore[attr-defined]
         self.response_complete = True
         if not self.keep_alive:
             protocol.transport.close()

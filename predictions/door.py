@@ -7,7 +7,7 @@ ASGI, from `mnistapi.protocol`. Everything that is not a call goes on to Django.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, partial
 from typing import NamedTuple
 from uuid import UUID
@@ -34,8 +34,7 @@ from predictions.predicting import is_slow, predict
 Headers = dict[bytes, bytes]
 Pairs = list[tuple[bytes, bytes]]
 
-JSON = (b"content-type", b"application/json")
-PROBLEM = (b"content-type", MEDIA_TYPE.encode())
+JSON = "application/json"
 UNAUTHORIZED = 401
 MAYBE_WITHOUT_A_ROW = {UNAUTHORIZED, 500, 503}
 # So many large bodies are held in memory; the next is not read before one of these is decoded.
@@ -63,7 +62,7 @@ class Door:
         self.room_for_large = asyncio.Semaphore(LARGE_HELD)
         self.room_of_one = Shares(LARGE_OF_ONE)
         self.fixed = raw(api_headers.of_every_answer().items())
-        self.fixed_lines = b"".join(b"%s: %s\r\n" % pair for pair in self.fixed)
+        self.fixed_lines = lines(api_headers.of_every_answer())
         self.is_https_only = settings.SECURE_SSL_REDIRECT
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,7 +129,7 @@ class Door:
         else:
             note_if_without_a_row(id, endpoint, outcome)
         status, own, body = written(id, outcome)
-        head = [*own, *self.fixed]
+        head = [*raw(own.items()), *self.fixed]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": body})
 
@@ -223,21 +222,21 @@ class SmallCall(NamedTuple):
             self.door.forget_if_dead(self.key, outcome)
             note_if_without_a_row(id, self.endpoint, outcome)
             status, headers, body = written(id, outcome)
-            exchange.answer(status, headers, self.door.fixed_lines, body)
+            exchange.answer(status, lines(headers) + self.door.fixed_lines, body)
         except Exception:
             exchange.give_up()
             raise
 
 
-def written(id: UUID, outcome: Outcome) -> tuple[int, Pairs, bytes]:
+def written(id: UUID, outcome: Outcome) -> tuple[int, dict[str, str], bytes]:
     """The answer to the call `id`: its status, its own headers and its body."""
     if isinstance(outcome, Answer):
         status, type, id, body = 200, JSON, outcome.id, outcome.body
     else:
-        status, type, body = outcome.type.status, PROBLEM, outcome.body(id)
-    length = (b"content-length", str(len(body)).encode())
-    request_id = (b"x-request-id", str(id).encode())
-    return status, [type, request_id, length, *raw(outcome.headers.items())], body
+        status, type, body = outcome.type.status, MEDIA_TYPE, outcome.body(id)
+    length = str(len(body))
+    own = {"Content-Type": type, "X-Request-Id": str(id), "Content-Length": length}
+    return status, {**own, **outcome.headers}, body
 
 
 def fill_and_predict(call: OpenCall, endpoint: Endpoint, head: Head, body: bytes) -> None:
@@ -328,3 +327,8 @@ def late() -> Problem:
 
 def raw(headers: Iterable[tuple[str, str]]) -> Pairs:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def lines(headers: Mapping[str, str]) -> bytes:
+    """As they are sent."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")

@@ -41,7 +41,10 @@ class Numbers(NamedTuple):
 def numbers_in(body: bytes) -> Numbers | None:
     """The images of a body; None if it is none, or holds anything but images of numbers."""
     try:
-        fields = fields_of(PARSERS.parser.parse(body))
+        value = PARSERS.parser.parse(body)
+        if isinstance(value, Array):
+            return numbers_alone(value, body)
+        fields = fields_of(value)
     except (ValueError, RuntimeError, KeyError):
         return None  # no JSON; a number too large, arrays too deep; a name with NUL
     given = fields.keys() & IMAGE_FIELDS
@@ -57,11 +60,14 @@ def numbers_in(body: bytes) -> Numbers | None:
     return Numbers(pixels, fields)
 
 
+def numbers_alone(value: Array, body: bytes) -> Numbers | None:
+    pixels = pixels_of(value, body)
+    return None if pixels is None else Numbers(pixels, {})
+
+
 def fields_of(value: Any) -> dict[str, Any]:
-    """Of an object its fields, if they are few and each comes once; anything else is images."""
-    if not isinstance(value, Object):
-        return {"images": value}
-    if len(value) > MOST_FIELDS:
+    """Of an object its fields, if they are few and each comes once."""
+    if not isinstance(value, Object) or len(value) > MOST_FIELDS:
         return {}
     fields = {name: value[name] for name in value}  # items() would make lists of arrays
     return fields if len(fields) == len(value) else {}
@@ -70,7 +76,7 @@ def fields_of(value: Any) -> dict[str, Any]:
 def pixels_of(value: Any, body: bytes) -> Pixels | None:
     images = number_of_images(value, body) if isinstance(value, Array) else 0
     numbers = numbers_of(value) if 0 < images <= MAX_IMAGES else None
-    if numbers is None or numbers.max().item() > WHITE:
+    if numbers is None or np.maximum.reduce(numbers) > WHITE:  # quicker than max(), which calls it
         return None
     if numbers.dtype == np.uint64:
         return numbers.astype(np.uint8).reshape(images, PIXELS)
