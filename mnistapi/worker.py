@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
 
+from mnistapi.memory import keep_what_is_freed
 from mnistapi.protocol import Protocol
 from mnistapi.seats import Seat
 
@@ -28,6 +29,7 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
     seat: Seat  # as gunicorn.conf.py gives it
 
     def load_wsgi(self) -> None:
+        keep_what_is_freed()
         super().load_wsgi()
         self.config.http = partial(Protocol, self.seat)
         gc.freeze()  # what is loaded stays

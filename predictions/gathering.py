@@ -8,10 +8,9 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
 import structlog
 
@@ -138,9 +137,11 @@ class Gathering:
         settlement.note(calls, outcomes, began, self.count)
         shadow.offer(calls, outcomes)
 
-    def count(self, *batch: Any) -> None:
+    def count(
+        self, kinds: Sequence[metrics.Kind], latencies: Sequence[float], seconds: float
+    ) -> None:
         """As `metrics.count`, and written in time."""
-        self.counts.add(*batch)
+        self.counts.add(kinds, latencies, seconds)
         if self.writing is None:
             self.writing = self.loop.call_later(WRITE_SECONDS, self.write_counts)
 
