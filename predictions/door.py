@@ -331,4 +331,5 @@ def raw(headers: Iterable[tuple[str, str]]) -> Pairs:
 
 def lines(headers: Mapping[str, str]) -> bytes:
     """As they are sent."""
-    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode("latin-1")
+    sent = [f"{name.lower()}: {value}\r\n" for name, value in headers.items()]
+    return "".join(sent).encode("latin-1")

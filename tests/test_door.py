@@ -722,7 +722,7 @@ def test_a_call_that_may_have_no_row_has_a_line_with_its_id(
         asyncio.run(door.answer(PREDICTIONS, b"", {}, send, send))
         SmallCall(door, PREDICTIONS, HEAD, APIKey(), 0).answer(id, exchange, problem)
     ids = [dict(sent[0]["headers"])[b"x-request-id"].decode(), str(id)]
-    assert f"X-Request-Id: {ids[1]}\r\n".encode() in exchange.lines
+    assert f"x-request-id: {ids[1]}\r\n".encode() in exchange.lines
     assert [line["request_id"] for line in lines] == ids * is_noted
 
 
