@@ -44,8 +44,8 @@ def child_exit(server: Any, worker: Any) -> None:
     """What a worker counted stays; that it serves a model, and has connections, is over."""
     from prometheus_client.multiprocess import mark_process_dead
 
-    mark_process_dead(worker.pid)
     worker.seat.leave()
+    mark_process_dead(worker.pid)
 
 
 def on_exit(server: Any) -> None:

@@ -9,12 +9,12 @@ import ctypes
 
 # Of <malloc.h>. To set one of them keeps glibc from raising the other by itself.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEPT = 32 * 2**20  # bytes: the most that M_MMAP_THRESHOLD may be
+KEPT = 32 * 2**20  # bytes: the most that M_MMAP_THRESHOLD may be, with 64 bits
 
 
 def keep_what_is_freed() -> None:
-    """Up to KEPT bytes of it, in each of the few heaps that threads share. Where the C library is
-    another than glibc it does nothing.
+    """Up to KEPT bytes at the end of each heap, of which there are a few for all threads; and what
+    lies below something that lives. Where the C library is another than glibc it does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -246,6 +246,7 @@ class Protocol(HttpToolsProtocol):
         return not self.outside and (self.cycle is None or self.cycle.response_complete)
 
     def shutdown(self) -> None:
+        self.seat.tell_no_more()
         self.go_the_long_way()  # whose end is waited for
         super().shutdown()
 

@@ -34,3 +34,4 @@ class Worker(UvicornWorker):  # type: ignore[misc]  # it has no types
         self.config.http = partial(Protocol, self.seat)
         gc.freeze()  # what is loaded stays
         gc.set_threshold(YOUNG_OBJECTS)
+        self.seat.tell(0)

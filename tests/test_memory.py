@@ -3,12 +3,14 @@
 import gc
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 from uvicorn_worker import UvicornWorker
 
 from mnistapi import worker
+from mnistapi.seats import Seat
 from mnistapi.worker import Worker
 
 # Prints the page faults a round, behind the first ones, whose memory is new. An array has the size
@@ -44,14 +46,23 @@ def test_memory_that_is_freed_need_not_be_asked_for_again(how: str, is_kept: boo
     assert (int(printed.stdout) < 10) == is_kept
 
 
-def test_a_worker_does_so_before_it_loads_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def seat() -> Iterator[Seat]:
+    seat = Seat()
+    yield seat
+    seat.leave()
+
+
+def test_a_worker_does_so_before_it_loads_anything(
+    monkeypatch: pytest.MonkeyPatch, seat: Seat
+) -> None:
     steps: list[str] = []
     monkeypatch.setattr(worker, "keep_what_is_freed", lambda: steps.append("keep"))
     monkeypatch.setattr(UvicornWorker, "load_wsgi", lambda self: steps.append("load"))
     monkeypatch.setattr(gc, "freeze", lambda: steps.append("freeze"))
     monkeypatch.setattr(gc, "set_threshold", lambda objects: None)
     own = Worker.__new__(Worker)
-    own.seat, own.config = None, SimpleNamespace()
+    own.seat, own.config = seat, SimpleNamespace()
 
     own.load_wsgi()
 

@@ -14,9 +14,9 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from mnistapi import protocol
+from mnistapi import protocol, seats
 from mnistapi.protocol import Exchange, Protocol
-from mnistapi.seats import BOARD, TURNS, Seat
+from mnistapi.seats import BOARD, NOT_SERVING, TURNS, Seat
 
 PATIENCE_SECONDS = 20
 BODY = b"of the request"
@@ -98,6 +98,7 @@ async def connected(application: Application, keep_alive: float = 60) -> AsyncIt
     state = ServerState()
     loop = asyncio.get_running_loop()
     seat = Seat()
+    number = seat.number
     server = await loop.create_server(
         lambda: Protocol(seat, config, state, {}, loop), "127.0.0.1", 0
     )
@@ -107,6 +108,10 @@ async def connected(application: Application, keep_alive: float = 60) -> AsyncIt
     finally:
         writer.close()
         server.close()
+        while state.connections:  # which tell the seat when they end
+            state.connections.pop().transport.abort()
+        await asyncio.sleep(0.01)
+        seat.number = number
         seat.leave()
 
 
@@ -161,9 +166,11 @@ def test_a_process_with_more_connections_gives_way_behind_each(
 ) -> None:
     given: list[int] = []
     monkeypatch.setattr(os, "sched_yield", lambda: given.append(1))
+    monkeypatch.setattr(seats, "GIVEN_SECONDS", 60)  # this process may be held up, too
 
     async def test() -> None:
         other = Seat()
+        other.tell(0)
         async with connected(Application()) as client:
             await client.ask(request())
         other.leave()
@@ -401,11 +408,13 @@ def test_a_server_that_ends_answers_what_it_has_taken() -> None:
         async with connected(application) as client:
             client.writer.write(request())
             await client.until(lambda: application.exchanges)
+            number = client.seat.number
             for each in list(client.state.connections):
                 each.shutdown()
             application.answer()
             assert b"connection: close\r\n" in await client.answer()
             assert await client.is_ended()
             await client.until(lambda: not client.state.connections)
+            assert BOARD[number] == NOT_SERVING
 
     run(test)
