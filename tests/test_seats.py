@@ -19,6 +19,12 @@ from mnistapi.worker import Worker
 from tests.serving import ROOT
 
 
+@pytest.fixture(autouse=True)
+def nobody_else() -> None:
+    for number in range(len(BOARD)):
+        BOARD[number] = NOBODY
+
+
 @pytest.fixture
 def pair() -> Iterator[tuple[Seat, Seat]]:
     own, other = Seat(), Seat()
