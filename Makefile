@@ -35,6 +35,7 @@ bench: install test-tools bench-tools  ## Measure what the README quotes; takes 
 	$(BIN)/python -m bench.admin
 	$(BIN)/python -m bench.growth
 	$(BIN)/python -m bench.pace
+	$(BIN)/python -m bench.workers
 	$(BIN)/python -m bench.metering
 	$(BIN)/python -m bench.closing --customers 200
 	$(BIN)/python -m bench.model
