@@ -26,7 +26,7 @@ ENOUGH = 8
 # So many calls are decoded one behind the other, which takes less than each between two reads, as
 # the processor has the code at hand. With twice as many, fewer calls are answered.
 DECODED_TOGETHER = 16
-# Counts of calls are written so often: it takes as long as to settle a call, or longer.
+# Counts are written so often: for those of a batch it takes as long as to settle two calls.
 WRITE_SECONDS = 0.1
 
 log = structlog.get_logger()

@@ -1,8 +1,8 @@
 """What this process counts of calls, for `/metrics`.
 
 gunicorn's workers count into files of one directory (`gunicorn.conf.py`), so whichever of them is
-asked tells of all. To write there takes longer than to count, so many calls are counted before they
-are written. No label names a customer or a key.
+asked tells of all. To write there takes longer than to count, so whoever has many calls counts them
+before he writes. No label names a customer or a key.
 """
 
 from bisect import bisect, bisect_left

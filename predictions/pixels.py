@@ -100,7 +100,7 @@ def as_images(pixels: Pixels, ink: str | None) -> Images:
 
 def whole_as_image(pixels: Pixels, ink: str | None) -> Images:
     """The same for one, [1, 784]: the usual call, of which half would go into lists of one."""
-    white = WHITE if pixels.tobytes().strip(b"\0\1") else 1  # all at the edges may be 0 or 1
+    white = WHITE if pixels.tobytes().strip(b"\0\1") else 1  # if any is above 1
     if ink is None:
         is_dark = sum(pixels.take(FRAME).tobytes()) > white * (len(FRAME) / 2)
     else:
