@@ -513,3 +513,14 @@ def test_a_call_that_is_refused_for_another_reason_tells_nothing(units: int) -> 
 )
 def test_a_level_is_reached_by_its_share_exactly(used: int, limit: int, percent: int) -> None:
     assert level(used, limit) == percent
+
+
+@pytest.mark.parametrize("livemode", [True, False])
+@pytest.mark.parametrize("units", [0, 1])
+def test_each_call_takes_from_the_rate_of_its_kind_of_key(livemode: bool, units: int) -> None:
+    verdict = ask(NEW, units, livemode)
+    own, other = verdict.account.live_tat, verdict.account.test_tat
+    if not livemode:
+        own, other = other, own
+    assert (own, other) == (verdict.taken.tat, LONG_AGO)
+    assert own == NOON + (FREE if livemode else SANDBOX).rate.interval

@@ -116,6 +116,17 @@ def test_a_rounding_above_one_does_not_make_an_image_of_bytes() -> None:
     np.testing.assert_allclose(from_json(body(rounded.tolist()))[0, :, :, 0], image, atol=1e-6)
 
 
+@pytest.mark.parametrize("most", [1, 2])
+def test_an_image_of_whole_numbers_is_in_bytes_once_one_is_above_one(most: int) -> None:
+    pixels = [0] * PIXELS
+    pixels[400:403] = [1, most, 1]
+    (image,) = decode_json(json.dumps(pixels).encode()).images
+    white = 1 if most == 1 else 255
+    assert image.ravel()[400:403].tolist() == [
+        np.float32(number / white) for number in (1, most, 1)
+    ]
+
+
 def test_a_blank_page_is_paper_whatever_its_colour() -> None:
     assert not from_json(body([[0] * PIXELS, [255] * PIXELS, [1] * PIXELS])).any()
 

@@ -222,6 +222,7 @@ def test_a_client_who_asks_for_a_word_before_his_body_gets_it() -> None:
             client.writer.write(sent[: -len(BODY)])
             assert await client.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             assert (await client.ask(BODY)).endswith(LONG_WAY)
+            assert (await client.ask(request())).endswith(TAKEN)  # who does not ask for it again
 
     run(test)
 
