@@ -6,6 +6,8 @@ time in which he may leave a request unfinished, or an answer unfetched. One tha
 all, while it still listens, is answered: also if its body ended early, so that it learns what
 became of it. And one that offers to speak another protocol is answered in this one, its body read.
 
+A process that has more connections than another gives way to it behind each one it takes.
+
 The application may take a request at once, without the task and the messages of ASGI, which would
 take a quarter of the processor time of a small call.
 """

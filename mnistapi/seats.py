@@ -35,7 +35,7 @@ class Seat:
         BOARD[self.number] = connections
 
     def tell_no_more(self) -> None:
-        """The process takes no further connections, though it may have some still."""
+        """The process takes no further connections; how many it still has, nobody is told."""
         self.tell(NOT_SERVING)
         self.number = SEATS
 
